@@ -1,0 +1,1 @@
+"""The catalogue in SQL, through SQLAlchemy 2 Core."""

@@ -1,0 +1,132 @@
+"""The tables. Alembic's migrations build the same; a test holds the two together."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime, stored as whole microseconds since 1970 in UTC."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Store microseconds."""
+        return None if value is None else round(value.timestamp() * 1_000_000)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware datetime."""
+        return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
+
+
+tables = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+api_keys = Table(
+    "api_keys",
+    tables,
+    Column("id", String(16), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+tracks = Table(
+    "tracks",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("isrc", String(12), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("artist", Text, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("label", "isrc"),
+)
+
+rights = Table(
+    "rights",
+    tables,
+    Column("track_id", ForeignKey("tracks.id"), primary_key=True),
+    Column("territory", String(12), primary_key=True),
+)
+
+masters = Table(
+    "masters",
+    tables,
+    Column("sha256", String(64), primary_key=True),
+    Column("facts", JSON, nullable=False),
+    Column("samples", BigInteger, nullable=False),
+    Column("pcm_sha256", String(64), nullable=False, index=True),
+    Column("created_at", Instant, nullable=False),
+)
+
+renditions = Table(
+    "renditions",
+    tables,
+    Column("id", String(80), primary_key=True),
+    Column("master_sha256", ForeignKey("masters.sha256"), nullable=False, index=True),
+    Column("declaration", Text, nullable=False),
+    Column("published_at", Instant, nullable=False),
+)
+
+track_renditions = Table(
+    "track_renditions",
+    tables,
+    Column("track_id", ForeignKey("tracks.id"), primary_key=True),
+    Column("rendition_id", ForeignKey("renditions.id"), primary_key=True),
+    Column("place", Integer, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("track_id", ForeignKey("tracks.id"), nullable=False, index=True),
+    Column("master_sha256", String(64), nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("delivery_id", ForeignKey("deliveries.id"), nullable=False, index=True),
+    Column("track_id", ForeignKey("tracks.id"), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("stage", String(20), nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("claim", String(40)),
+    Column("heartbeat_at", Instant),
+    Column("due_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    Column("reason", JSON(none_as_null=True)),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Index(None, "state", "due_at"),
+)

@@ -1,0 +1,140 @@
+"""Tracks, deliveries and renditions in SQL."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine, Row, delete, exists, insert, select, update
+
+from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.jobs import read_job
+from catalogue.database.schema import (
+    deliveries,
+    jobs,
+    renditions,
+    rights,
+    track_renditions,
+    tracks,
+)
+from catalogue.errors import TrackNotFound
+from catalogue.nouns import (
+    Delivery,
+    Job,
+    JobId,
+    JobState,
+    Metadata,
+    Rendition,
+    RenditionId,
+    Right,
+    Track,
+    TrackId,
+)
+
+_RENDITION = TypeAdapter(Rendition)
+
+
+class SqlTracks:
+    """See catalogue.port.Tracks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def accept(self, delivery: Delivery, metadata: Metadata, job_id: JobId) -> Job:
+        """See Tracks.accept."""
+        now = delivery.created_at
+        with writing(self._engine) as connection:
+            track_id = _keep_track(connection, delivery, metadata)
+            connection.execute(
+                insert(deliveries).values(
+                    id=delivery.id,
+                    label=delivery.label,
+                    track_id=track_id,
+                    master_sha256=delivery.master_sha256,
+                    filename=delivery.filename,
+                    size_bytes=delivery.size_bytes,
+                    created_at=now,
+                )
+            )
+            connection.execute(
+                insert(jobs).values(
+                    id=job_id,
+                    delivery_id=delivery.id,
+                    track_id=track_id,
+                    state=JobState.QUEUED,
+                    stage="wait",
+                    percent=0,
+                    attempts=0,
+                    due_at=now,
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+            return read_job(connection, job_id)
+
+    def get(self, track_id: TrackId) -> Track:
+        """See Tracks.get."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(tracks).where(tracks.c.id == track_id)).first()
+            if row is None:
+                raise TrackNotFound("No track has this id.", track=str(track_id)[:60])
+            chosen = (
+                select(renditions.c.declaration)
+                .join(track_renditions, track_renditions.c.rendition_id == renditions.c.id)
+                .where(track_renditions.c.track_id == track_id)
+                .order_by(track_renditions.c.place)
+            )
+            declared = connection.execute(chosen).scalars().all()
+            return _build_track(
+                connection, row, tuple(_RENDITION.validate_json(text) for text in declared)
+            )
+
+    def page(self, *, after: str, limit: int) -> list[Track]:
+        """See Tracks.page."""
+        published = exists().where(track_renditions.c.track_id == tracks.c.id)
+        query = select(tracks).where(tracks.c.id > after, published)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(tracks.c.id).limit(limit)).all()
+            return [_build_track(connection, row, ()) for row in rows]
+
+    def rendition(self, rendition_id: RenditionId) -> Rendition | None:
+        """See Tracks.rendition."""
+        query = select(renditions.c.declaration).where(renditions.c.id == rendition_id)
+        with reading(self._engine) as connection:
+            text = connection.execute(query).scalar()
+        return None if text is None else _RENDITION.validate_json(text)
+
+
+def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) -> TrackId:
+    """Make the delivery's track, or bring the one with its ISRC up to date; return its id."""
+    said = {
+        "title": metadata.title,
+        "artist": metadata.artist,
+        "updated_at": delivery.created_at,
+    }
+    name = {"label": delivery.label, "isrc": metadata.isrc}
+    insert_new(connection, tracks, {"id": delivery.track_id} | name | said)
+    named = (tracks.c.label == delivery.label) & (tracks.c.isrc == metadata.isrc)
+    track_id = TrackId(connection.execute(select(tracks.c.id).where(named)).scalar_one())
+    connection.execute(update(tracks).where(named).values(**said))
+    connection.execute(delete(rights).where(rights.c.track_id == track_id))
+    rows = [{"track_id": track_id, "territory": right.territory} for right in metadata.rights]
+    connection.execute(insert(rights), rows)
+    return track_id
+
+
+def _build_track(
+    connection: Connection, row: Row[Any], published: tuple[Rendition, ...]
+) -> Track:
+    query = select(rights.c.territory).where(rights.c.track_id == row.id)
+    territories = connection.execute(query.order_by(rights.c.territory)).scalars()
+    return Track(
+        id=TrackId(row.id),
+        label=row.label,
+        metadata=Metadata(
+            title=row.title,
+            artist=row.artist,
+            isrc=row.isrc,
+            rights=tuple(Right(territory=territory) for territory in territories),
+        ),
+        renditions=published,
+        updated_at=row.updated_at,
+    )

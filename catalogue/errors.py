@@ -1,0 +1,368 @@
+"""The whole tree of errors that a person can meet, each with a stable code.
+
+A leaf class is one kind of fault. Its ``code`` never changes once released, ``title`` says what
+is wrong in general, ``advice`` says what to do; an instance adds ``detail`` (this case) and
+``measured`` (the figures that decided). Domain code raises these and knows nothing of HTTP: the
+origin and the command line each hold one table from class to status or exit code.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+Measure = str | int | float | bool | None
+Measured = Mapping[str, Measure]
+
+
+class LatheError(Exception):
+    """Base of the tree; never raised itself."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    advice: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, /, **measured: Measure) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.measured: Measured = measured
+
+
+# --------------------------------------------------------------------------- the branches
+
+
+class InvalidInput(LatheError):
+    """What was sent is wrong and will be wrong again."""
+
+
+class Unauthenticated(LatheError):
+    """No key was shown, or none that is known."""
+
+
+class NotAllowed(LatheError):
+    """The caller is known, and may not."""
+
+
+class RightsMissing(NotAllowed):
+    """No right covers this listener here and now."""
+
+
+class Untrusted(LatheError):
+    """A signature or seal does not hold. The answer never says which check failed."""
+
+
+class Gone(LatheError):
+    """What was asked for was valid once and is not any more."""
+
+
+class NotFound(LatheError):
+    """There is no such thing."""
+
+
+class Conflict(LatheError):
+    """The request contradicts what is already there."""
+
+
+class TooLarge(LatheError):
+    """More was sent than is accepted."""
+
+
+class Unavailable(LatheError):
+    """A part the work needs is away; the same call may succeed later."""
+
+    retryable = True
+
+
+class Broken(LatheError):
+    """lathe itself is at fault: a promise it makes about its own output did not hold."""
+
+
+# --------------------------------------------------------------------------- masters
+
+
+class MasterNotAFile(InvalidInput):
+    code = "master-not-a-file"
+    title = "The master is not a regular file"
+    advice = "Give the path of a regular file that can be read."
+
+
+class MasterEmpty(InvalidInput):
+    code = "master-empty"
+    title = "The master is empty"
+    advice = "The file holds no bytes: export it again and send it again."
+
+
+class MasterUnreadable(InvalidInput):
+    code = "master-unreadable"
+    title = "The master is no audio file that lathe reads"
+    advice = "Send WAV, FLAC, AIFF or ALAC in MP4 (lossy: MP3, AAC, Ogg Vorbis or Opus)."
+
+
+class MasterHasNoAudio(InvalidInput):
+    code = "master-has-no-audio"
+    title = "The master holds no audio stream"
+    advice = "Send the file that holds the sound."
+
+
+class MasterHasVideo(InvalidInput):
+    code = "master-has-video"
+    title = "The master holds moving pictures"
+    advice = "Send the audio alone; a cover picture embedded as artwork is welcome."
+
+
+class MasterAmbiguous(InvalidInput):
+    code = "master-ambiguous"
+    title = "The master holds more than one audio stream"
+    advice = "Send one file per recording, with one audio stream each."
+
+
+class MasterChannels(InvalidInput):
+    code = "master-channels"
+    title = "The master is neither mono nor stereo"
+    advice = "Send a mono or stereo mix."
+
+
+class MasterRate(InvalidInput):
+    code = "master-rate"
+    title = "The master's sample rate is not accepted"
+    advice = "Send 44.1, 48, 88.2, 96, 176.4 or 192 kHz, as the recording was made."
+
+
+class MasterDepth(InvalidInput):
+    code = "master-depth"
+    title = "The master's bit depth is not accepted"
+    advice = "Send 16- or 24-bit integer PCM."
+
+
+class MasterHasNoSamples(InvalidInput):
+    code = "master-has-no-samples"
+    title = "The master's header is whole, but no samples follow"
+    advice = "Export the file again and check its length before sending it."
+
+
+class MasterTruncated(InvalidInput):
+    code = "master-truncated"
+    title = "The master ends before its header says it does"
+    advice = "The transfer or the export was cut short: compare the size with the original."
+
+
+class MasterCorrupt(InvalidInput):
+    code = "master-corrupt"
+    title = "The master cannot be decoded to its end"
+    advice = "The file is damaged: export it again, or copy it again and compare checksums."
+
+
+class MasterChecksum(InvalidInput):
+    code = "master-checksum"
+    title = "The master's audio does not match the checksum it carries"
+    advice = "The audio was altered after encoding: encode the FLAC again from the original."
+
+
+class MasterTooLarge(TooLarge):
+    code = "master-too-large"
+    title = "The master is larger than this origin accepts"
+    advice = "Send a smaller file, or ask the operator to raise LATHE_MAX_MASTER_BYTES."
+
+
+class NoTierEarned(InvalidInput):
+    code = "no-tier-earned"
+    title = "None of the tiers asked for can be made from this master"
+    advice = "Ask for other tiers; `measured` tells why each was refused."
+
+
+class LadderInvalid(InvalidInput):
+    code = "ladder-invalid"
+    title = "The ladder of tiers is not valid"
+    advice = "Compare the file with the ladder that ships in pipeline/ladder.toml."
+
+
+class TierUnknown(InvalidInput):
+    code = "tier-unknown"
+    title = "There is no tier of that name"
+    advice = "Choose among the tiers of the ladder."
+
+
+# --------------------------------------------------------------------------- deliveries
+
+
+class RequestInvalid(InvalidInput):
+    code = "request-invalid"
+    title = "The request does not have the shape that is documented"
+    advice = "Compare it with the OpenAPI document at /openapi.json."
+
+
+class MetadataInvalid(InvalidInput):
+    code = "metadata-invalid"
+    title = "The delivery's metadata is not valid"
+    advice = "Send a JSON object with title, artist, isrc and territories."
+
+
+class IsrcInvalid(InvalidInput):
+    code = "isrc-invalid"
+    title = "The ISRC is none"
+    advice = "Give 12 characters as ISO 3901 has them: 2 letters, 3 letters or digits, 7 digits."
+
+
+class TerritoryUnknown(InvalidInput):
+    code = "territory-unknown"
+    title = "The territory is unknown"
+    advice = "Give ISO 3166-1 alpha-2 codes, or Worldwide."
+
+
+# --------------------------------------------------------------------------- callers and listeners
+
+
+class KeyMissing(Unauthenticated):
+    code = "key-missing"
+    title = "A key is needed"
+    advice = "Send `Authorization: Bearer <key>`; the development key is printed once by `make run`."
+
+
+class KeyUnknown(Unauthenticated):
+    code = "key-unknown"
+    title = "The key is not known"
+    advice = "Check the key, or ask the operator for a new one."
+
+
+class TerritoryNotLicensed(RightsMissing):
+    code = "territory-not-licensed"
+    title = "The track is not licensed where the listener is"
+    advice = "It can be played in the territories that its label licensed."
+
+
+class TerritoryUndetermined(RightsMissing):
+    code = "territory-undetermined"
+    title = "It is not known where the listener is"
+    advice = "The operator sets LATHE_TERRITORY or a trusted edge that says it."
+
+
+class UrlUntrusted(Untrusted):
+    code = "url-untrusted"
+    title = "The URL is not one that this origin signed"
+    advice = "Fetch the track's manifest again and use its URLs unchanged."
+
+
+class UrlExpired(Gone):
+    code = "url-expired"
+    title = "The signed URL has expired"
+    advice = "Fetch the manifest at refresh_url and go on with its URLs."
+
+
+class TrackNotFound(NotFound):
+    code = "track-not-found"
+    title = "There is no such track"
+    advice = "Check the id; a track exists once its delivery was accepted."
+
+
+class TrackNotReady(NotFound):
+    code = "track-not-ready"
+    title = "The track is not published yet"
+    advice = "Watch its job; the track can be played when the job is done."
+
+
+class JobNotFound(NotFound):
+    code = "job-not-found"
+    title = "There is no such job"
+    advice = "Check the id that the delivery returned."
+
+
+class ObjectNotFound(NotFound):
+    code = "object-not-found"
+    title = "There is no such object"
+    advice = "Use the names that the manifest gives."
+
+
+class PathNotFound(NotFound):
+    code = "path-not-found"
+    title = "There is nothing at this path"
+    advice = "The OpenAPI document at /openapi.json lists every path."
+
+
+class MethodNotSupported(LatheError):
+    code = "method-not-supported"
+    title = "This path does not answer that method"
+    advice = "The Allow header names the methods it does answer."
+
+
+class RangeUnsatisfiable(LatheError):
+    code = "range-unsatisfiable"
+    title = "The range asked for lies outside the object"
+    advice = "The Content-Range header gives the object's size."
+
+
+# --------------------------------------------------------------------------- the plant
+
+
+class JobLost(Conflict):
+    """Another worker took the job over: what this one made must not be published."""
+
+    code = "job-lost"
+    title = "The job was taken over by another worker"
+    advice = "Nothing needs doing: the other worker finishes it."
+
+
+class JobQuarantined(Conflict):
+    code = "job-quarantined"
+    title = "The job stopped its worker too often and was set aside"
+    advice = "An operator looks at the master and the worker's log before it is tried again."
+
+
+class ObjectDiffers(Conflict):
+    code = "object-differs"
+    title = "Other bytes are already stored under this key"
+    advice = "Report it: keys derive from content and recipe, so this should be impossible."
+
+
+class CatalogueUnavailable(Unavailable):
+    code = "catalogue-unavailable"
+    title = "The catalogue is away"
+    advice = "Try again in a moment."
+
+
+class QueueUnavailable(Unavailable):
+    code = "queue-unavailable"
+    title = "The queue is away"
+    advice = "Nothing is lost: the job is sent again when the queue is back."
+
+
+class SettingsInvalid(InvalidInput):
+    code = "settings-invalid"
+    title = "The settings are not valid"
+    advice = "README.md lists every setting with its default."
+
+
+class OutputNotWritable(Unavailable):
+    code = "output-not-writable"
+    title = "The output cannot be written"
+    advice = "Check the folder's permissions and the free space, then run the same command again."
+
+
+class ToolMissing(Unavailable):
+    code = "tool-missing"
+    title = "A program that lathe needs is not installed"
+    advice = "Install the Debian package ffmpeg."
+
+
+class Stopped(Unavailable):
+    code = "stopped"
+    title = "The work was stopped before its end"
+    advice = "Nothing half-made is visible; the work is taken up again on the next start."
+
+
+class Unexpected(Broken):
+    code = "unexpected"
+    title = "lathe made a mistake"
+    advice = "Report it with the time and the job id; the log holds the cause."
+
+
+class EncoderInexact(Broken):
+    code = "encoder-inexact"
+    title = "An encoder did not give the samples it was fed"
+    advice = "Report it with the output of `ffmpeg -version`: this build breaks a measured fact."
+
+
+def leaves(root: type[LatheError] = LatheError) -> list[type[LatheError]]:
+    """Return every concrete error of the tree (those with a code), ordered by code."""
+    found = [root] if "code" in vars(root) else []
+    for child in root.__subclasses__():
+        found.extend(leaves(child))
+    return sorted(found, key=lambda leaf: leaf.code)

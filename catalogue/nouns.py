@@ -1,0 +1,282 @@
+"""The nouns of the house: frozen values that every room passes to the next.
+
+Positions and lengths are whole samples of the rate beside them; sizes are bytes; times are aware
+datetimes in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+TrackId = NewType("TrackId", str)
+JobId = NewType("JobId", str)
+DeliveryId = NewType("DeliveryId", str)
+RenditionId = NewType("RenditionId", str)
+Sha256 = NewType("Sha256", str)
+"""64 lower-case hexadecimal digits."""
+
+
+class Codec(StrEnum):
+    """A coding that lathe cuts."""
+
+    AAC = "aac"
+    ALAC = "alac"
+    FLAC = "flac"
+    VORBIS = "vorbis"
+
+    @property
+    def lossless(self) -> bool:
+        """Whether decoding gives back the very samples that were encoded."""
+        return self in (Codec.ALAC, Codec.FLAC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tier:
+    """A quality offered: one rung of the ladder.
+
+    ``bitrate_kbps`` is nominal for stereo and null for lossless tiers. ``hires`` tiers keep the
+    master's own rate and depth; all others are at the family's base rate, lossless ones of them
+    at 16 bit.
+    """
+
+    name: str
+    codec: Codec
+    bitrate_kbps: int | None
+    hires: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TierRefused:
+    """A tier that a master does not earn, and why."""
+
+    tier: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artwork:
+    """The first picture embedded in a master; the bytes themselves stay in the master."""
+
+    media_type: str
+    size_bytes: int
+    sha256: Sha256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tags:
+    """What the master says of itself; every field may be absent."""
+
+    title: str | None = None
+    artist: str | None = None
+    album: str | None = None
+    isrc: str | None = None
+    date: str | None = None
+    track_number: str | None = None
+    genre: str | None = None
+    artwork: Artwork | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Master:
+    """The audio as received, as its container declares it before anything is decoded.
+
+    ``bits`` is null for lossy sources. ``declared_samples`` is null where the container does not
+    say (a streamed WAV). ``audio_md5`` is the checksum that a FLAC carries of its own PCM.
+    """
+
+    sha256: Sha256
+    size_bytes: int
+    container: str
+    codec: str
+    lossy: bool
+    rate_hz: int
+    channels: int
+    bits: int | None
+    declared_samples: int | None
+    audio_md5: str | None
+    tags: Tags
+
+    @property
+    def base_rate_hz(self) -> int:
+        """The base rate of the master's family: 44,100 or 48,000."""
+        return 44_100 if self.rate_hz % 44_100 == 0 else 48_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoded:
+    """What one decode of a master to its end measured.
+
+    ``pcm_sha256`` hashes interleaved little-endian signed PCM, 2 bytes a sample for 16-bit
+    masters and 3 for all others.
+    """
+
+    samples: int
+    pcm_sha256: Sha256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredObject:
+    """One object of a rendition, by its name inside the rendition."""
+
+    name: str
+    size_bytes: int
+    sha256: Sha256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A separately fetched stretch of a rendition.
+
+    ``preroll_offset`` and ``preroll_size`` give the byte range of this chunk's pre-roll in the
+    rendition's pre-roll object (size 0: none is needed); ``preroll_samples`` is how many samples
+    that pre-roll decodes to, to be dropped.
+    """
+
+    index: int
+    start_samples: int
+    valid_samples: int
+    preroll_samples: int
+    preroll_offset: int
+    preroll_size: int
+    body: StoredObject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rendition:
+    """One master at one tier, cut: everything a player must be told to play it exactly.
+
+    ``frame_samples`` is null where packets have no fixed length (Vorbis). ``priming_samples``
+    precede the first valid sample of the joined stream and ``padding_samples`` follow the last.
+    """
+
+    id: RenditionId
+    master_sha256: Sha256
+    tier: Tier
+    recipe: str
+    codec_string: str
+    media_type: str
+    rate_hz: int
+    channels: int
+    bits: int | None
+    samples: int
+    frame_samples: int | None
+    priming_samples: int
+    padding_samples: int
+    init: StoredObject
+    preroll: StoredObject | None
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the joined stream."""
+        return self.init.size_bytes + sum(chunk.body.size_bytes for chunk in self.chunks)
+
+    def objects(self) -> Mapping[str, StoredObject]:
+        """Return every object of the rendition by name."""
+        found = {self.init.name: self.init}
+        if self.preroll is not None:
+            found[self.preroll.name] = self.preroll
+        return found | {chunk.body.name: chunk.body for chunk in self.chunks}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pressing:
+    """All that pressing one master gave."""
+
+    master: Master
+    decoded: Decoded
+    renditions: tuple[Rendition, ...]
+    refused: tuple[TierRefused, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Right:
+    """Who may stream a track: a territory (ISO 3166-1 alpha-2, or Worldwide)."""
+
+    territory: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metadata:
+    """What a label says of the recording it delivers."""
+
+    title: str
+    artist: str
+    isrc: str
+    rights: tuple[Right, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """What a label sent: a master, by its hash, with metadata."""
+
+    id: DeliveryId
+    label: str
+    track_id: TrackId
+    master_sha256: Sha256
+    filename: str
+    size_bytes: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Track:
+    """A recording as the catalogue knows it; ``renditions`` is empty until it is published."""
+
+    id: TrackId
+    label: str
+    metadata: Metadata
+    renditions: tuple[Rendition, ...]
+    updated_at: datetime
+
+
+class JobState(StrEnum):
+    """Where a job stands. DONE, FAILED and QUARANTINED are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Why a job stopped, in the words of the error tree."""
+
+    code: str
+    title: str
+    detail: str
+    advice: str
+    measured: Mapping[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """Work asked for, how far it got, what it tried and why it stopped.
+
+    ``attempts`` counts claims, so that it survives a killed worker. ``claim`` is the fencing
+    token of the worker that holds the job.
+    """
+
+    id: JobId
+    delivery_id: DeliveryId
+    track_id: TrackId
+    state: JobState
+    stage: str
+    percent: int
+    attempts: int
+    claim: str | None
+    heartbeat_at: datetime | None
+    due_at: datetime
+    reason: Reason | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None

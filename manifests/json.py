@@ -1,0 +1,90 @@
+"""The JSON face of a manifest: everything a player must know to play to the sample.
+
+Its schema is ``manifest.schema.json`` beside this module.
+"""
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from catalogue.nouns import Chunk, Rendition, StoredObject
+from manifests.manifest import VERSION, Manifest
+
+
+def render_json(manifest: Manifest) -> bytes:
+    """Return the manifest as UTF-8 JSON."""
+    return json.dumps(_describe(manifest), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@cache
+def read_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of what ``render_json`` gives."""
+    schema: dict[str, Any] = json.loads(
+        (files("manifests") / "manifest.schema.json").read_text("utf-8")
+    )
+    return schema
+
+
+def _describe(manifest: Manifest) -> dict[str, Any]:
+    first = manifest.renditions[0]
+    return {
+        "version": VERSION,
+        "track": {
+            "id": manifest.track_id,
+            "title": manifest.title,
+            "artist": manifest.artist,
+            "isrc": manifest.isrc,
+            "duration_s": round(first.samples / first.rate_hz, 6),
+        },
+        "expires_at": _instant(manifest.expires_at),
+        "refresh_after": _instant(manifest.refresh_after),
+        "refresh_url": manifest.refresh_url,
+        "renditions": [
+            _rendition(rendition, prefix)
+            for rendition, prefix in zip(manifest.renditions, manifest.prefixes, strict=True)
+        ],
+    }
+
+
+def _rendition(rendition: Rendition, prefix: str) -> dict[str, Any]:
+    return {
+        "id": rendition.id,
+        "tier": rendition.tier.name,
+        "codec": rendition.codec_string,
+        "media_type": rendition.media_type,
+        "lossless": rendition.tier.codec.lossless,
+        "bitrate_bps": rendition.size_bytes * 8 * rendition.rate_hz // rendition.samples,
+        "rate_hz": rendition.rate_hz,
+        "channels": rendition.channels,
+        "bits": rendition.bits,
+        "samples": rendition.samples,
+        "frame_samples": rendition.frame_samples,
+        "priming_samples": rendition.priming_samples,
+        "padding_samples": rendition.padding_samples,
+        "size_bytes": rendition.size_bytes,
+        "base_url": prefix,
+        "init": _stored(rendition.init),
+        "preroll": None if rendition.preroll is None else _stored(rendition.preroll),
+        "chunks": [_chunk(chunk) for chunk in rendition.chunks],
+    }
+
+
+def _chunk(chunk: Chunk) -> dict[str, Any]:
+    return _stored(chunk.body) | {
+        "start_samples": chunk.start_samples,
+        "valid_samples": chunk.valid_samples,
+        "preroll_samples": chunk.preroll_samples,
+        "preroll_range": [chunk.preroll_offset, chunk.preroll_offset + chunk.preroll_size]
+        if chunk.preroll_size
+        else None,
+    }
+
+
+def _stored(stored: StoredObject) -> dict[str, Any]:
+    return {"name": stored.name, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
+
+
+def _instant(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""HTTP: deliveries and jobs for labels, manifests and signed chunks for players."""

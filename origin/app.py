@@ -1,0 +1,52 @@
+"""The application: every route, its errors and its headers, around the parts it is given."""
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from importlib.resources import files
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from origin import chunks, deliveries, health, problems, tracks
+from origin.services import Services
+
+_DESCRIPTION = """A chunked streaming origin for music. Labels deliver masters and watch their jobs;
+players get manifests with signed URLs. Every error is a problem document (RFC 9457)."""
+
+
+def build_api(services: Services) -> FastAPI:
+    """Return the FastAPI application."""
+    api = FastAPI(
+        title="lathe",
+        version="0.1.0",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    api.state.services = services
+    problems.install(api)
+    for module in (deliveries, tracks, chunks, health):
+        api.include_router(module.router)
+    page = (files("origin") / "page.html").read_text("utf-8")
+
+    @api.get("/", include_in_schema=False)
+    async def get_page() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    problems.complete_openapi(api, deliveries.DeliveryMetadata)
+    return api
+
+
+def build_app(services: Services) -> ASGIApp:
+    """Return what a server runs: the API, open to scripts of any site but never with credentials.
+
+    The headers go around everything, so that errors carry them too.
+    """
+    return CORSMiddleware(
+        build_api(services),
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["Range", "If-None-Match", "If-Range"],
+        expose_headers=["Content-Length", "Content-Range", "Date", "ETag"],
+        max_age=86_400,
+    )

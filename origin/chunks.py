@@ -1,0 +1,139 @@
+"""Signed URLs are answered here: the objects of a rendition, and its HLS media playlist."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from catalogue import errors
+from catalogue.errors import ObjectNotFound, RangeUnsatisfiable
+from catalogue.nouns import Rendition, RenditionId, StoredObject, TrackId
+from manifests import hls
+from origin.access import Parts
+from origin.problems import respond, responses
+from origin.services import Services
+from storage.keys import ObjectKey, rendition_key
+from storage.port import ObjectStore
+
+router = APIRouter(tags=["chunks"])
+
+_PIECE_BYTES = 256 << 10
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_CONTENT_TYPES = {"mp4": "audio/mp4", "m4s": "audio/mp4", "ogg": "audio/ogg"}
+
+
+@router.api_route(
+    "/s/{token}/{track_id}/{rendition_id}/{name}",
+    methods=["GET", "HEAD"],
+    response_class=Response,
+    responses=responses(
+        errors.Untrusted, errors.Gone, errors.ObjectNotFound, errors.RangeUnsatisfiable
+    )
+    | {
+        200: {"description": "the object", "content": {"audio/mp4": {}, "audio/ogg": {}}},
+        206: {"description": "the range asked for"},
+        304: {"description": "the object is the one that If-None-Match names"},
+    },
+)
+async def get_object(
+    token: Annotated[str, Path()],
+    track_id: Annotated[str, Path()],
+    rendition_id: Annotated[str, Path()],
+    name: Annotated[str, Path()],
+    request: Request,
+    parts: Parts,
+) -> Response:
+    """Return an object of a rendition, whole or one range of it, or its HLS media playlist.
+
+    The URL's signature is checked before anything else; objects are immutable and may be cached
+    for ever under the path without the token.
+    """
+    track, rendition = TrackId(track_id), RenditionId(rendition_id)
+    parts.signer.verify(token, track, rendition, parts.now())
+    found = parts.published.recall(rendition) or await to_thread.run_sync(
+        parts.published.load, rendition
+    )
+    if name == hls.MEDIA_PLAYLIST:
+        return _playlist(request, found[0])
+    stored = found[1].get(name)
+    if stored is None:
+        raise ObjectNotFound("The rendition has no object of this name.")
+    return _answer(request, parts, rendition_key(rendition, name), stored)
+
+
+def _playlist(request: Request, rendition: Rendition) -> Response:
+    if "m3u8" not in hls.MEDIA_PLAYLIST or rendition.init.name.endswith(".ogg"):
+        raise ObjectNotFound("Ogg renditions have no HLS playlist.")
+    body = b"" if request.method == "HEAD" else hls.render_media(rendition).encode()
+    return Response(body, media_type=hls.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+def _answer(request: Request, parts: Services, key: ObjectKey, stored: StoredObject) -> Response:
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "ETag": f'"{stored.sha256}"',
+        "Content-Type": _CONTENT_TYPES[stored.name.rpartition(".")[2]],
+    }
+    if _matches(request.headers.get("if-none-match"), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    try:
+        span = _parse_range(request, headers["ETag"], stored.size_bytes)
+    except RangeUnsatisfiable as fault:
+        return respond(fault, {"Content-Range": f"bytes */{stored.size_bytes}"})
+    start, end = span or (0, stored.size_bytes)
+    if span is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size_bytes}"
+    headers["Content-Length"] = str(end - start)
+    status = 200 if span is None else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    body = _read_pieces(parts.store, key, start, end)
+    return StreamingResponse(body, status_code=status, headers=headers)
+
+
+def _parse_range(request: Request, etag: str, size_bytes: int) -> tuple[int, int] | None:
+    """Return (first byte, the one after the last) of a single range; None to send it all.
+
+    RFC 9110, 14.2: what is no single byte range is ignored, as is one whose If-Range names
+    another object. Raises RangeUnsatisfiable.
+    """
+    parts = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    if parts is None or request.headers.get("if-range", etag) != etag:
+        return None
+    first, last = parts.groups()
+    if not first and not last:
+        return None
+    if not first:
+        start, end = max(0, size_bytes - int(last)), size_bytes
+    else:
+        start, end = int(first), min(int(last) + 1 if last else size_bytes, size_bytes)
+        if last and int(last) < start:
+            return None
+    if start >= size_bytes or start >= end:
+        raise RangeUnsatisfiable("The range lies outside the object.", size_bytes=size_bytes)
+    return start, end
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    if header is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return "*" in tags or etag in tags
+
+
+async def _read_pieces(
+    store: ObjectStore, key: ObjectKey, start: int, end: int
+) -> AsyncIterator[bytes]:
+    while start < end:
+        size_bytes = min(_PIECE_BYTES, end - start)
+        piece = await to_thread.run_sync(_read, store, key, start, size_bytes)
+        yield piece
+        start += size_bytes
+
+
+def _read(store: ObjectStore, key: ObjectKey, start: int, size_bytes: int) -> bytes:
+    return store.read(key, start=start, size_bytes=size_bytes)

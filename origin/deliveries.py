@@ -1,0 +1,177 @@
+"""Labels deliver masters here, and see where their jobs stand."""
+
+import json
+from datetime import datetime
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from catalogue import errors
+from catalogue.errors import JobNotFound, MasterEmpty, MetadataInvalid, QueueUnavailable
+from catalogue.identifiers import parse_isrc, parse_territory
+from catalogue.nouns import Delivery, DeliveryId, Job, JobId, JobState, Metadata, Right, TrackId
+from origin.access import Label, Parts
+from origin.problems import Problem, describe_reason, responses
+from origin.receiving import Received, receive
+from origin.services import Services
+from storage.keys import master_key
+
+router = APIRouter(prefix="/v1", tags=["deliveries"])
+
+_TERRITORIES_MAX = 300
+
+
+class DeliveryMetadata(BaseModel):
+    """What a label says of the recording it delivers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+
+    title: str = Field(min_length=1, max_length=500)
+    artist: str = Field(min_length=1, max_length=500)
+    isrc: str = Field(max_length=40, examples=["ZZLTH2600001"], description="ISO 3901")
+    territories: list[str] = Field(
+        min_length=1,
+        max_length=_TERRITORIES_MAX,
+        examples=[["Worldwide"], ["US", "CA"]],
+        description="ISO 3166-1 alpha-2 codes, or Worldwide",
+    )
+
+
+class JobStatus(BaseModel):
+    """Where a job stands."""
+
+    id: str
+    delivery_id: str
+    track_id: str
+    state: JobState
+    stage: str = Field(examples=["wait", "start", "probe", "press", "publish", "done"])
+    percent: int = Field(ge=0, le=100)
+    attempts: int
+    heartbeat_at: datetime | None
+    reason: Problem | None = Field(description="why the last attempt stopped, if it did")
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["metadata", "master"],
+                    "properties": {
+                        "metadata": {"$ref": "#/components/schemas/DeliveryMetadata"},
+                        "master": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "WAV, FLAC, AIFF or ALAC, 16 or 24 bit, 44.1 to "
+                            "192 kHz, mono or stereo; or a lossy file",
+                        },
+                    },
+                },
+                "encoding": {"metadata": {"contentType": "application/json"}},
+            }
+        },
+    }
+}
+
+
+@router.post(
+    "/deliveries",
+    status_code=202,
+    openapi_extra=_FORM,
+    responses=responses(
+        errors.Unauthenticated,
+        errors.RequestInvalid,
+        errors.MetadataInvalid,
+        errors.IsrcInvalid,
+        errors.TerritoryUnknown,
+        errors.MasterEmpty,
+        errors.TooLarge,
+        errors.Unavailable,
+    ),
+)
+async def deliver(request: Request, response: Response, label: Label, parts: Parts) -> JobStatus:
+    """Take a master with its metadata and return the job that presses it.
+
+    The same file under the same ISRC may be delivered again: the track keeps its id, and nothing
+    is pressed twice.
+    """
+    staging = await to_thread.run_sync(parts.store.staging)
+    async with receive(request, staging, parts.max_master_bytes) as received:
+        job = await to_thread.run_sync(_accept, parts, label, received)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _status(job)
+
+
+@router.get(
+    "/jobs/{job_id}", responses=responses(errors.Unauthenticated, errors.JobNotFound)
+)
+def get_job(job_id: Annotated[str, Path(max_length=60)], label: Label, parts: Parts) -> JobStatus:
+    """Return where a job of the calling label stands: stage, per cent, and why it stopped."""
+    if parts.jobs.delivery(JobId(job_id)).label != label:
+        raise JobNotFound("No job has this id.", job=job_id)
+    return _status(parts.jobs.get(JobId(job_id)))
+
+
+def _accept(parts: Services, label: str, received: Received) -> Job:
+    metadata = _parse_metadata(received.metadata)
+    if received.size_bytes == 0:
+        raise MasterEmpty(f"{received.filename} has 0 bytes.", size_bytes=0)
+    parts.store.adopt(master_key(received.sha256), received.path)
+    delivery = Delivery(
+        id=DeliveryId(parts.new_id("dlv")),
+        label=label,
+        track_id=TrackId(parts.new_id("trk")),
+        master_sha256=received.sha256,
+        filename=received.filename,
+        size_bytes=received.size_bytes,
+        created_at=parts.now(),
+    )
+    job = parts.tracks.accept(delivery, metadata, JobId(parts.new_id("job")))
+    try:
+        parts.queue.send(job.id)
+        parts.jobs.mark_sent(job.id, now=parts.now())
+    except QueueUnavailable:
+        pass  # The job is in the ledger: a sweeper sends it when the queue is back.
+    return job
+
+
+def _parse_metadata(text: bytes) -> Metadata:
+    try:
+        said = DeliveryMetadata.model_validate(json.loads(text))
+    except (ValueError, RecursionError) as fault:
+        if isinstance(fault, ValidationError):
+            first = fault.errors()[0]
+            where = "/" + "/".join(str(part) for part in first["loc"])
+            raise MetadataInvalid(f"{where}: {first['msg']}.", pointer=where) from fault
+        raise MetadataInvalid("The metadata is no JSON.") from fault
+    territories = sorted({parse_territory(code) for code in said.territories})
+    return Metadata(
+        title=said.title,
+        artist=said.artist,
+        isrc=parse_isrc(said.isrc),
+        rights=tuple(Right(territory=territory) for territory in territories),
+    )
+
+
+def _status(job: Job) -> JobStatus:
+    return JobStatus(
+        id=job.id,
+        delivery_id=job.delivery_id,
+        track_id=job.track_id,
+        state=job.state,
+        stage=job.stage,
+        percent=job.percent,
+        attempts=job.attempts,
+        heartbeat_at=job.heartbeat_at,
+        reason=None if job.reason is None else describe_reason(job.reason),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        finished_at=job.finished_at,
+    )

@@ -1,0 +1,148 @@
+"""Errors at the HTTP edge: RFC 9457 problem documents, and the one table of status codes."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from catalogue import errors
+from catalogue.errors import LatheError
+from catalogue.nouns import Reason
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: Mapping[type[LatheError], int] = {
+    errors.InvalidInput: 422,
+    errors.Unauthenticated: 401,
+    errors.NotAllowed: 403,
+    errors.RightsMissing: 451,
+    errors.Untrusted: 403,
+    errors.Gone: 410,
+    errors.NotFound: 404,
+    errors.MethodNotSupported: 405,
+    errors.RangeUnsatisfiable: 416,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.Unavailable: 503,
+    errors.Broken: 500,
+}
+"""The status of a branch or leaf of the error tree; the nearest ancestor counts."""
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457) with a stable code, what was measured, and what to do."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:lathe:problem:territory-not-licensed"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="stable; docs/errors.md lists all of them")
+    advice: str
+    measured: dict[str, str | int | float | bool | None]
+
+
+def status_of(kind: type[LatheError]) -> int:
+    """Return the HTTP status of an error class. Raises LookupError when none covers it."""
+    return next(STATUSES[ancestor] for ancestor in kind.__mro__ if ancestor in STATUSES)
+
+
+def describe(fault: LatheError) -> Problem:
+    """Return the problem document of an error."""
+    return Problem(
+        type=f"urn:lathe:problem:{fault.code}",
+        title=fault.title,
+        status=status_of(type(fault)),
+        detail=fault.detail,
+        code=fault.code,
+        advice=fault.advice,
+        measured=dict(fault.measured),
+    )
+
+
+def describe_reason(reason: Reason) -> Problem:
+    """Return the problem document of why a job stopped."""
+    kinds = {leaf.code: leaf for leaf in errors.leaves()}
+    return Problem(
+        type=f"urn:lathe:problem:{reason.code}",
+        title=reason.title,
+        status=status_of(kinds.get(reason.code, errors.Unexpected)),
+        detail=reason.detail,
+        code=reason.code,
+        advice=reason.advice,
+        measured=dict(reason.measured),
+    )
+
+
+def responses(*kinds: type[LatheError]) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI account of the problems that a route answers with."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        codes = sorted(leaf.code for leaf in errors.leaves(kind))
+        entry = found.setdefault(status_of(kind), {"model": Problem, "description": ""})
+        known = [code for code in entry["description"].split(", ") if code]
+        entry["description"] = ", ".join(known + codes)
+        entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` leave as a problem document."""
+    app.add_exception_handler(LatheError, _on_known)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def respond(fault: LatheError, headers: Mapping[str, str] | None = None, **extra: Any
+            ) -> JSONResponse:
+    """Return the response for an error; ``extra`` are further members of the document."""
+    problem = describe(fault)
+    sent = {"Cache-Control": "no-store"} | dict(headers or {})
+    if problem.status == 401:
+        sent["WWW-Authenticate"] = 'Bearer realm="lathe"'
+    if problem.status == 503:
+        sent["Retry-After"] = "5"
+    return JSONResponse(
+        problem.model_dump() | extra, problem.status, headers=sent, media_type=MEDIA_TYPE
+    )
+
+
+async def _on_known(_: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, LatheError)
+    if isinstance(fault, errors.Broken):
+        log.error("%s: %s", fault.code, fault.detail, exc_info=fault)
+    if isinstance(fault, errors.UrlExpired):
+        return respond(fault, refresh_url=f"/v1/tracks/{fault.measured['track']}/manifest")
+    return respond(fault)
+
+
+async def _on_invalid(_: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, RequestValidationError)
+    first = fault.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return respond(errors.RequestInvalid(f"{place}: {first['msg']}.", where=place))
+
+
+async def _on_http(request: Request, fault: Exception) -> JSONResponse:
+    assert isinstance(fault, HTTPException)
+    if fault.status_code == 404:
+        return respond(errors.PathNotFound("No route leads there."))
+    if fault.status_code == 405:
+        return respond(
+            errors.MethodNotSupported(f"{request.method} is not answered.", method=request.method),
+            fault.headers,
+        )
+    return respond(errors.RequestInvalid(f"{fault.detail}."))
+
+
+async def _on_unexpected(_: Request, fault: Exception) -> JSONResponse:
+    return respond(errors.Unexpected(f"{type(fault).__name__} was raised; the log has it."))

@@ -1,0 +1,36 @@
+"""What the origin needs of other rooms, handed to it by the composition root."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
+
+from catalogue.port import Jobs, Keys, Tracks
+from origin.renditions import PublishedRenditions
+from protection.signing import UrlSigner
+from storage.port import ObjectStore
+from workers.queue import Queue
+
+TERRITORY_HEADER = "x-lathe-territory"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """The origin's parts.
+
+    ``territory`` is where listeners are when no trusted edge says it (null: not known), and
+    ``trusted_edges`` are the peers whose ``X-Lathe-Territory`` header is believed.
+    """
+
+    keys: Keys
+    tracks: Tracks
+    jobs: Jobs
+    published: PublishedRenditions
+    store: ObjectStore
+    queue: Queue
+    signer: UrlSigner
+    now: Callable[[], datetime]
+    new_id: Callable[[str], str]
+    territory: str | None
+    trusted_edges: tuple[IPv4Network | IPv6Network, ...]
+    max_master_bytes: int

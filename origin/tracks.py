@@ -1,0 +1,144 @@
+"""Listeners find tracks here, and get their manifests."""
+
+import gzip
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel
+
+from catalogue import errors
+from catalogue.errors import RequestInvalid
+from catalogue.nouns import Codec, RenditionId, Track, TrackId
+from catalogue.rules import ANONYMOUS_SESSION, grant_stream
+from manifests import hls, json, manifest
+from manifests.manifest import Manifest, build_manifest
+from origin.access import Parts, Territory
+from origin.problems import responses
+from origin.services import Services
+
+router = APIRouter(prefix="/v1", tags=["tracks"])
+
+_PAGE_MAX = 200
+_TO_ROOT = "../../.."
+_GZIP_LEVEL = 5
+_REFUSALS = responses(
+    errors.TrackNotFound, errors.TrackNotReady, errors.RightsMissing, errors.RequestInvalid
+)
+
+Codecs = Annotated[
+    str, Query(max_length=40, description="limit to these, by commas: aac, alac, flac, vorbis")
+]
+
+
+class TrackSummary(BaseModel):
+    """A published track."""
+
+    id: str
+    title: str
+    artist: str
+    isrc: str
+    territories: list[str]
+
+
+class TrackPage(BaseModel):
+    """A page of tracks; ``next`` continues it, null at the end."""
+
+    tracks: list[TrackSummary]
+    next: str | None
+
+
+@router.get("/tracks", responses=responses(errors.RequestInvalid))
+def list_tracks(
+    parts: Parts,
+    after: Annotated[str, Query(max_length=60)] = "",
+    limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 50,
+) -> TrackPage:
+    """Return published tracks in the order of their ids."""
+    found = parts.tracks.page(after=after, limit=limit)
+    last = found[-1].id if len(found) == limit else None
+    return TrackPage(tracks=[_summarise(track) for track in found], next=last)
+
+
+@router.get(
+    "/tracks/{track_id}/manifest",
+    response_class=Response,
+    responses=_REFUSALS
+    | {200: {"description": "the manifest", "content": {manifest.MEDIA_TYPE: {
+        "schema": {"$ref": "/v1/schemas/manifest.json"}}}}},
+)
+def get_manifest(
+    track_id: Annotated[str, Path(max_length=60)],
+    request: Request,
+    parts: Parts,
+    territory: Territory,
+    codecs: Codecs = "",
+) -> Response:
+    """Return the JSON manifest of a track: every tier's chunks, exact positions, signed URLs."""
+    found = _grant_manifest(parts, TrackId(track_id), territory, codecs)
+    return _fresh(request, json.render_json(found), manifest.MEDIA_TYPE)
+
+
+@router.get(
+    "/tracks/{track_id}/master.m3u8",
+    response_class=Response,
+    responses=_REFUSALS
+    | {200: {"description": "the multivariant playlist", "content": {hls.MEDIA_TYPE: {
+        "schema": {"type": "string"}}}}},
+)
+def get_multivariant(
+    track_id: Annotated[str, Path(max_length=60)],
+    request: Request,
+    parts: Parts,
+    territory: Territory,
+    codecs: Codecs = "",
+) -> Response:
+    """Return the HLS multivariant playlist of a track, with signed URLs."""
+    found = _grant_manifest(parts, TrackId(track_id), territory, codecs)
+    return _fresh(request, hls.render_multivariant(found).encode(), hls.MEDIA_TYPE)
+
+
+@router.get("/schemas/manifest.json")
+def get_manifest_schema() -> Response:
+    """Return the JSON Schema of the JSON manifest."""
+    return Response(json.render_schema(), media_type="application/schema+json")
+
+
+def _grant_manifest(
+    parts: Services, track_id: TrackId, territory: str | None, codecs: str
+) -> Manifest:
+    wanted = _parse_codecs(codecs)
+    track = parts.tracks.get(track_id)
+    grant = grant_stream(
+        track, territory=territory, session=ANONYMOUS_SESSION, now=parts.now()
+    )
+
+    def prefix(rendition: RenditionId) -> str:
+        return _TO_ROOT + parts.signer.sign(grant, rendition)
+
+    return build_manifest(track, grant, prefix, refresh_url="manifest", codecs=wanted)
+
+
+def _parse_codecs(text: str) -> tuple[Codec, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in list(Codec)]
+    if unknown:
+        raise RequestInvalid(f"{unknown[0]!r} is no codec.", where="query.codecs")
+    return tuple(Codec(name) for name in names)
+
+
+def _fresh(request: Request, body: bytes, media_type: str) -> Response:
+    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, headers=headers, media_type=media_type)
+
+
+def _summarise(track: Track) -> TrackSummary:
+    return TrackSummary(
+        id=track.id,
+        title=track.metadata.title,
+        artist=track.metadata.artist,
+        isrc=track.metadata.isrc,
+        territories=[right.territory for right in track.metadata.rights],
+    )

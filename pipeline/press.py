@@ -1,0 +1,159 @@
+"""The spine: one master in, every rendition it earns out, as objects in a store."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalogue.errors import EncoderInexact, NoTierEarned
+from catalogue.nouns import (
+    Codec,
+    Master,
+    Pressing,
+    Rendition,
+    RenditionId,
+    Sha256,
+    StoredObject,
+    Tier,
+    TierRefused,
+)
+from catalogue.rules import plan_tiers
+from pipeline import ffmpeg
+from pipeline.cutting.cut import Cut, Cutter, Put
+from pipeline.cutting.grid import samples_at
+from pipeline.cutting.mp4_chunks import Mp4Cutter
+from pipeline.cutting.ogg_chunks import OggCutter
+from pipeline.master import probe_master
+from pipeline.recipe import Recipe, plan_recipe
+from pipeline.transcode import transcode
+from storage.keys import rendition_key
+from storage.port import ObjectStore
+
+Report = Callable[[str, int], None]
+"""Told the stage and how far it is, in per cent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PressPlan:
+    """What pressing a master will make, known before anything is decoded."""
+
+    master: Master
+    recipes: tuple[Recipe, ...]
+    refused: tuple[TierRefused, ...]
+
+    def rendition_ids(self) -> list[RenditionId]:
+        """Return the ids that the renditions will have."""
+        return [recipe.rendition_id(self.master) for recipe in self.recipes]
+
+
+def plan_press(path: Path, sha256: Sha256, tiers: Sequence[Tier]) -> PressPlan:
+    """Probe the master at ``path`` and return which of ``tiers`` it earns, and by what recipes.
+
+    Raises what ``probe_master`` raises, and NoTierEarned.
+    """
+    master = probe_master(path, sha256)
+    earned, refused = plan_tiers(master, tiers)
+    if not earned:
+        reasons = {tier.tier: tier.reason for tier in refused}
+        raise NoTierEarned("It earns no tier of those asked for.", **reasons)
+    build = ffmpeg.build_identity()
+    recipes = tuple(plan_recipe(master, tier, build=build) for tier in earned)
+    return PressPlan(master=master, recipes=recipes, refused=tuple(refused))
+
+
+def press(
+    path: Path,
+    plan: PressPlan,
+    store: ObjectStore,
+    *,
+    report: Report = lambda _stage, _percent: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Pressing:
+    """Decode the master at ``path`` once, make every planned rendition, and store its objects.
+
+    Nothing is published: the objects are unreachable until somebody records the pressing.
+    Raises what ``transcode`` raises, and Unavailable when the store is away.
+    """
+    master = plan.master
+    work = [(recipe, build_cutter(recipe, _put_into(store, recipe.rendition_id(master))))
+            for recipe in plan.recipes]
+    progress = _progress(master, report)
+    decoded = transcode(path, master, work, progress=progress, should_stop=should_stop)
+    report("publish", 99)
+    renditions = [_finish(master, decoded.samples, recipe, cutter) for recipe, cutter in work]
+    return Pressing(
+        master=master, decoded=decoded, renditions=tuple(renditions), refused=plan.refused
+    )
+
+
+def build_cutter(recipe: Recipe, put: Put) -> Cutter:
+    """Return the cutter for what the recipe's encoder writes."""
+    if recipe.tier.codec is Codec.VORBIS:
+        return OggCutter(put, rate_hz=recipe.rate_hz)
+    return Mp4Cutter(
+        put,
+        codec=recipe.tier.codec,
+        rate_hz=recipe.rate_hz,
+        channels=recipe.channels,
+        bits=recipe.bits,
+    )
+
+
+def _put_into(store: ObjectStore, rendition: RenditionId) -> Put:
+    def put(name: str, data: bytes) -> StoredObject:
+        store.put(rendition_key(rendition, name), data)
+        digest = Sha256(hashlib.sha256(data).hexdigest())
+        return StoredObject(name=name, size_bytes=len(data), sha256=digest)
+
+    return put
+
+
+def _progress(master: Master, report: Report) -> Callable[[int], None]:
+    last = -1
+
+    def progress(samples: int) -> None:
+        nonlocal last
+        percent = min(98, samples * 98 // (master.declared_samples or samples * 2 or 1))
+        if percent != last:
+            last = percent
+            report("press", percent)
+
+    return progress
+
+
+def _finish(master: Master, samples: int, recipe: Recipe, cutter: Cutter) -> Rendition:
+    expected = samples_at(samples, from_hz=master.rate_hz, to_hz=recipe.rate_hz)
+    try:
+        cut = cutter.finish(expected)
+    except ValueError as fault:
+        raise EncoderInexact(f"What an encoder wrote cannot be cut: {fault}.") from fault
+    _require_tiling(cut, expected)
+    return Rendition(
+        id=recipe.rendition_id(master),
+        master_sha256=master.sha256,
+        tier=recipe.tier,
+        recipe=recipe.version,
+        codec_string=cut.codec_string,
+        media_type=cut.media_type,
+        rate_hz=recipe.rate_hz,
+        channels=recipe.channels,
+        bits=recipe.bits,
+        samples=cut.samples,
+        frame_samples=cut.frame_samples,
+        priming_samples=cut.priming_samples,
+        padding_samples=cut.padding_samples,
+        init=cut.init,
+        preroll=cut.preroll,
+        chunks=cut.chunks,
+    )
+
+
+def _require_tiling(cut: Cut, samples: int) -> None:
+    """Raise EncoderInexact unless the chunks tile the track: no gap, no overlap, no sample more."""
+    start = 0
+    for chunk in cut.chunks:
+        if chunk.start_samples != start or chunk.valid_samples <= 0:
+            raise EncoderInexact("The chunks do not tile the track.", chunk=chunk.index)
+        start += chunk.valid_samples
+    if start != samples:
+        raise EncoderInexact("The chunks do not tile the track.", samples=samples, tiled=start)

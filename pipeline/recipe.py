@@ -1,0 +1,90 @@
+"""How a rendition is made, in full: what decides its bytes besides the master."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from catalogue.nouns import Codec, Master, RenditionId, Tier
+
+CUTTER_VERSION = 1
+"""Raised whenever the cutters write other bytes for the same coded frames."""
+
+RESAMPLER = {"resampler": "soxr", "precision": "28"}
+DITHER = {"dither_method": "triangular"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What one tier of one master is made by.
+
+    ``encoder`` are ffmpeg's output options; ``rate_hz``, ``bits`` (null for lossy codings) and
+    ``channels`` are those of the rendition.
+    """
+
+    tier: Tier
+    rate_hz: int
+    channels: int
+    bits: int | None
+    encoder: Mapping[str, str | int]
+    build: str
+
+    @property
+    def version(self) -> str:
+        """The recipe's identity: 12 hexadecimal digits over everything in it."""
+        parts = {
+            "cutter": CUTTER_VERSION,
+            "codec": self.tier.codec,
+            "rate_hz": self.rate_hz,
+            "channels": self.channels,
+            "bits": self.bits,
+            "encoder": dict(self.encoder),
+            "resampler": RESAMPLER,
+            "dither": DITHER,
+            "build": self.build,
+        }
+        text = json.dumps(parts, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def rendition_id(self, master: Master) -> RenditionId:
+        """Return the id of the rendition of ``master``: tier, and a hash of master and recipe."""
+        text = f"{master.sha256} {self.tier.name} {self.version}"
+        return RenditionId(f"{self.tier.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}")
+
+
+def plan_recipe(master: Master, tier: Tier, *, build: str) -> Recipe:
+    """Return the recipe of ``tier`` for ``master`` on the ffmpeg build ``build``."""
+    if not tier.codec.lossless:
+        bits = None
+    elif tier.hires:
+        bits = master.bits
+    else:
+        bits = 16
+    return Recipe(
+        tier=tier,
+        rate_hz=master.rate_hz if tier.hires else master.base_rate_hz,
+        channels=master.channels,
+        bits=bits,
+        encoder=_encoder_options(master, tier, bits),
+        build=build,
+    )
+
+
+def _encoder_options(master: Master, tier: Tier, bits: int | None) -> dict[str, str | int]:
+    bitrate_kbps = (tier.bitrate_kbps or 0) * master.channels // 2
+    fragmented = {
+        "format": "mp4",
+        # One fragment a second keeps the pipe's latency and memory small; the cutter regroups.
+        "frag_duration": 1_000_000,
+        "movflags": "+empty_moov+default_base_moof",
+    }
+    match tier.codec:
+        case Codec.AAC:
+            # Noise substitution draws on the decoder's history: a chunk could not decode alone.
+            return {"c:a": "aac", "b:a": f"{bitrate_kbps}k", "aac_pns": 0} | fragmented
+        case Codec.ALAC:
+            return {"c:a": "alac", "sample_fmt": "s16p" if bits == 16 else "s32p"} | fragmented
+        case Codec.VORBIS:
+            return {"c:a": "libvorbis", "b:a": f"{bitrate_kbps}k", "format": "ogg"}
+        case Codec.FLAC:
+            raise NotImplementedError("the ladder has no FLAC tier")

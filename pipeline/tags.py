@@ -1,0 +1,85 @@
+"""What a master says of itself, read with mutagen."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import mutagen
+from mutagen.flac import FLAC, Picture
+from mutagen.id3 import ID3
+from mutagen.mp4 import MP4, MP4Cover
+
+from catalogue.nouns import Artwork, Sha256, Tags
+
+# For each field: the Vorbis comment, the ID3v2 frame and the MP4 atom that carry it.
+_NAMES = {
+    "title": ("title", "TIT2", "\xa9nam"),
+    "artist": ("artist", "TPE1", "\xa9ART"),
+    "album": ("album", "TALB", "\xa9alb"),
+    "isrc": ("isrc", "TSRC", "----:com.apple.iTunes:ISRC"),
+    "date": ("date", "TDRC", "\xa9day"),
+    "track_number": ("tracknumber", "TRCK", "trkn"),
+    "genre": ("genre", "TCON", "\xa9gen"),
+}
+_MAX_CHARACTERS = 1000
+_COVER_TYPES = {MP4Cover.FORMAT_JPEG: "image/jpeg", MP4Cover.FORMAT_PNG: "image/png"}
+
+
+def read_tags(path: Path) -> Tags:
+    """Return the tags and first picture of a file; empty where it has none that can be read."""
+    try:
+        file = mutagen.File(path)
+        if file is None or file.tags is None:
+            return Tags()
+        fields = {name: _field(file.tags, names) for name, names in _NAMES.items()}
+        return Tags(**fields, artwork=_artwork(file))
+    except Exception:  # A file that decodes is a master, however its tags are broken.
+        return Tags()
+
+
+def read_flac_md5(path: Path) -> str | None:
+    """Return the checksum of its PCM that a FLAC carries, in hexadecimal; None when unset."""
+    try:
+        signature = FLAC(path).info.md5_signature
+    except mutagen.MutagenError:
+        return None
+    return f"{signature:032x}" if signature else None
+
+
+def _field(tags: Any, names: Iterable[str]) -> str | None:
+    for name in names:
+        value = tags.get(name) if _speaks(tags, name) else None
+        while isinstance(value, list | tuple) and value:
+            value = value[0]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if value:
+            return str(value).strip()[:_MAX_CHARACTERS] or None
+    return None
+
+
+def _speaks(tags: Any, name: str) -> bool:
+    """Whether ``name`` belongs to the language of these tags (Vorbis refuses foreign keys)."""
+    is_id3_frame = len(name) == 4 and name.isupper()
+    return isinstance(tags, ID3) == is_id3_frame
+
+
+def _artwork(file: Any) -> Artwork | None:
+    for media_type, data in _pictures(file):
+        digest = hashlib.sha256(data).hexdigest()
+        return Artwork(media_type=media_type, size_bytes=len(data), sha256=Sha256(digest))
+    return None
+
+
+def _pictures(file: Any) -> Iterable[tuple[str, bytes]]:
+    if isinstance(file, MP4):
+        for cover in file.tags.get("covr", []):
+            yield _COVER_TYPES.get(cover.imageformat, "application/octet-stream"), bytes(cover)
+    elif isinstance(file.tags, ID3):
+        for frame in file.tags.getall("APIC"):
+            yield frame.mime, frame.data
+    else:
+        for picture in getattr(file, "pictures", []):
+            assert isinstance(picture, Picture)
+            yield picture.mime, picture.data

@@ -1,0 +1,1 @@
+"""The trust boundary: keys, signatures and tokens. Only this room imports ``hmac`` or ``secrets``."""

@@ -1,0 +1,1 @@
+"""Bytes: immutable objects under keys, on a local folder (and, through the same port, elsewhere)."""

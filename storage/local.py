@@ -1,0 +1,135 @@
+"""The object store on a local folder.
+
+An object is written beside its place under a name that no key can have, flushed to disk, and
+linked into place: it appears whole, and never over another one.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from catalogue.errors import ObjectDiffers, ObjectNotFound, OutputNotWritable
+from storage.keys import ObjectKey, require_key
+from storage.port import ObjectInfo
+
+_COMPARE_BYTES = 1 << 20
+
+
+class LocalStore:
+    """Objects as files below ``root``; the key is the path."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, key: ObjectKey) -> Path:
+        """Return where the object of ``key`` stands, whether or not it exists."""
+        return self._root / require_key(key)
+
+    def put(self, key: ObjectKey, data: bytes) -> bool:
+        """Store ``data`` durably: see ObjectStore.put."""
+        place = self.path(key)
+        with _writing(key):
+            draft = self._draft()
+            try:
+                with open(draft, "xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                created = _link(draft, place)
+            finally:
+                draft.unlink(missing_ok=True)
+        if not created and place.read_bytes() != data:
+            raise ObjectDiffers(f"{key} holds other bytes.", key=key)
+        return created
+
+    def adopt(self, key: ObjectKey, path: Path) -> bool:
+        """Store a received file by moving it: see ObjectStore.adopt."""
+        place = self.path(key)
+        with _writing(key):
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+                size_bytes = os.fstat(file.fileno()).st_size
+            created = _link(path, place)
+            path.unlink()
+        if not created and place.stat().st_size != size_bytes:
+            raise ObjectDiffers(f"{key} holds other bytes.", key=key)
+        return created
+
+    def info(self, key: ObjectKey) -> ObjectInfo:
+        """Return the object's size: see ObjectStore.info."""
+        with _reading(key):
+            return ObjectInfo(size_bytes=self.path(key).stat().st_size)
+
+    def read(self, key: ObjectKey, *, start: int = 0, size_bytes: int | None = None) -> bytes:
+        """Return a range of the object: see ObjectStore.read."""
+        with _reading(key), open(self.path(key), "rb") as file:
+            file.seek(start)
+            return file.read(-1 if size_bytes is None else size_bytes)
+
+    @contextmanager
+    def as_file(self, key: ObjectKey) -> Iterator[Path]:
+        """Give the object's own path: see ObjectStore.as_file."""
+        self.info(key)
+        yield self.path(key)
+
+    def list(self, prefix: str) -> Iterator[ObjectKey]:
+        """Yield keys in order, folder by folder: see ObjectStore.list."""
+        for top in ("masters", "renditions"):
+            for key in _walk(self._root, top):
+                if key.startswith(prefix):
+                    yield require_key(key)
+
+    def staging(self) -> Path:
+        """Return the folder of drafts: see ObjectStore.staging."""
+        folder = self._root / ".drafts"
+        with _writing("drafts"):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _draft(self) -> Path:
+        return self.staging() / uuid4().hex
+
+
+def _link(draft: Path, place: Path) -> bool:
+    """Make ``draft`` appear at ``place`` and return True; return False where something stands."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(draft, place)
+    except FileExistsError:
+        return False
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True
+
+
+def _walk(root: Path, folder: str) -> Iterator[str]:
+    with suppress(FileNotFoundError):
+        for entry in sorted(os.scandir(root / folder), key=lambda entry: entry.name):
+            name = f"{folder}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(root, name)
+            else:
+                yield name
+
+
+@contextmanager
+def _writing(key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        name = errno.errorcode.get(fault.errno or 0, "unknown")
+        raise OutputNotWritable(f"{key}: {fault.strerror}.", errno=name) from fault
+
+
+@contextmanager
+def _reading(key: ObjectKey) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as fault:
+        raise ObjectNotFound(f"{key} does not exist.", key=key) from fault

@@ -1,0 +1,56 @@
+"""The port to the bytes: what every object store promises."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from storage.keys import ObjectKey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectInfo:
+    """What the store knows of an object without reading it."""
+
+    size_bytes: int
+
+
+class ObjectStore(Protocol):
+    """Immutable objects under keys.
+
+    An object is visible whole or not at all, and once visible never changes: a put under a key
+    that exists keeps what is there. Every method raises Unavailable when the store is away.
+    """
+
+    def put(self, key: ObjectKey, data: bytes) -> bool:
+        """Store ``data`` durably and return True, or return False where equal bytes stand.
+
+        Raises ObjectDiffers where other bytes stand under ``key``.
+        """
+
+    def adopt(self, key: ObjectKey, path: Path) -> bool:
+        """Store the file at ``path`` as ``put`` does, without reading it into memory.
+
+        The file is consumed: it is gone afterwards, whichever answer is given. Keys of adopted
+        objects hold their own hash, so an object that stands there is taken for equal when its
+        size is.
+        """
+
+    def info(self, key: ObjectKey) -> ObjectInfo:
+        """Return what is known of an object. Raises ObjectNotFound."""
+
+    def read(self, key: ObjectKey, *, start: int = 0, size_bytes: int | None = None) -> bytes:
+        """Return ``size_bytes`` bytes from ``start`` (fewer at the end). Raises ObjectNotFound."""
+
+    def as_file(self, key: ObjectKey) -> AbstractContextManager[Path]:
+        """Give a path to the object's bytes for as long as the context lasts.
+
+        Raises ObjectNotFound.
+        """
+
+    def list(self, prefix: str) -> Iterator[ObjectKey]:
+        """Yield the keys that start with ``prefix``, in order, without holding them all."""
+
+    def staging(self) -> Path:
+        """Return a folder for files that are still being received, on the adopting volume."""

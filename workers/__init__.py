@@ -1,0 +1,1 @@
+"""Dramatiq: the broker, the actors, the job ledger and its recovery."""

@@ -1,0 +1,38 @@
+"""The broker behind a URL: Redis, or a queue inside the process.
+
+Messages are hints: what must not be lost is in the job ledger. So there are no retries, results or
+time limits here; the actors never raise, and the sweeper sends again what was not picked up.
+"""
+
+import redis
+from dramatiq import Broker
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.middleware import Middleware, ShutdownNotifications
+
+from catalogue.errors import SettingsInvalid
+
+INLINE = "inline:"
+PRESS_QUEUE = "press"
+PRESS_ACTOR = "press"
+
+
+def build_broker(url: str) -> Broker:
+    """Return the broker for ``inline:`` or ``redis://…`` with its queue declared.
+
+    Nothing is connected yet. Raises SettingsInvalid for any other URL.
+    """
+    middleware: list[Middleware] = [ShutdownNotifications()]
+    broker: Broker
+    if url == INLINE:
+        broker = StubBroker(middleware=middleware)
+    elif url.startswith(("redis://", "rediss://")):
+        broker = RedisBroker(
+            client=redis.Redis.from_url(url),
+            middleware=middleware,
+            namespace="lathe",
+        )
+    else:
+        raise SettingsInvalid("The queue is `inline:` or `redis://…`.", setting="LATHE_QUEUE")
+    broker.declare_queue(PRESS_QUEUE)
+    return broker
