@@ -151,6 +151,12 @@ class MasterCorrupt(InvalidInput):
     advice = "The file is damaged: export it again, or copy it again and compare checksums."
 
 
+class MasterChangesFormat(InvalidInput):
+    code = "master-changes-format"
+    title = "The master changes its format in the middle"
+    advice = "It looks like two recordings joined: send one file per recording."
+
+
 class MasterChecksum(InvalidInput):
     code = "master-checksum"
     title = "The master's audio does not match the checksum it carries"
@@ -214,7 +220,9 @@ class TerritoryUnknown(InvalidInput):
 class KeyMissing(Unauthenticated):
     code = "key-missing"
     title = "A key is needed"
-    advice = "Send `Authorization: Bearer <key>`; the development key is printed once by `make run`."
+    advice = (
+        "Send `Authorization: Bearer <key>`; the development key is printed once by `make run`."
+    )
 
 
 class KeyUnknown(Unauthenticated):
@@ -334,6 +342,12 @@ class OutputNotWritable(Unavailable):
     code = "output-not-writable"
     title = "The output cannot be written"
     advice = "Check the folder's permissions and the free space, then run the same command again."
+
+
+class AddressUnavailable(Unavailable):
+    code = "address-unavailable"
+    title = "The origin cannot listen there"
+    advice = "Is another one running? LATHE_PORT=0 takes any free port."
 
 
 class ToolMissing(Unavailable):

@@ -40,6 +40,9 @@ class Keys(Protocol):
     def find(self, key_id: str) -> StoredKey | None:
         """Return a key by its id, or None."""
 
+    def remove(self, key_id: str) -> None:
+        """Forget a key: it opens nothing from now on."""
+
     def is_empty(self) -> bool:
         """Return whether no key was ever made."""
 
@@ -77,8 +80,9 @@ class Jobs(Protocol):
     def delivery(self, job_id: JobId) -> Delivery:
         """Return the delivery that a job presses. Raises JobNotFound."""
 
-    def due(self, *, now: datetime, stale_before: datetime, sent_before: datetime, limit: int
-            ) -> list[JobId]:
+    def due(
+        self, *, now: datetime, stale_before: datetime, sent_before: datetime, limit: int
+    ) -> list[JobId]:
         """Return jobs that a worker should be told of, the longest waiting first.
 
         Queued ones that are due, and running ones whose heartbeat stopped before
@@ -89,7 +93,12 @@ class Jobs(Protocol):
         """Remember that a message for this job is on its way."""
 
     def claim(
-        self, job_id: JobId, claim: str, *, now: datetime, stale_before: datetime,
+        self,
+        job_id: JobId,
+        claim: str,
+        *,
+        now: datetime,
+        stale_before: datetime,
         max_attempts: int,
     ) -> Job | None:
         """Take a queued job that is due, or a running one that went silent; None when neither.

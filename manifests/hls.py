@@ -4,6 +4,8 @@ Sources: RFC 8216 and draft-pantos-hls-rfc8216bis, Apple's HLS authoring specifi
 HLS container: only renditions in fragmented MP4 appear.
 """
 
+from itertools import pairwise
+
 from catalogue.errors import TrackNotReady
 from catalogue.nouns import Codec, Rendition
 from manifests.manifest import Manifest
@@ -14,6 +16,11 @@ _VERSION = 7
 _MICRO = 1_000_000
 
 
+def carries(rendition: Rendition) -> bool:
+    """Return whether HLS can carry a rendition."""
+    return rendition.tier.codec is not Codec.VORBIS
+
+
 def render_multivariant(manifest: Manifest) -> str:
     """Return the multivariant playlist, its variants in ladder order.
 
@@ -22,7 +29,7 @@ def render_multivariant(manifest: Manifest) -> str:
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
     variants = 0
     for rendition, prefix in zip(manifest.renditions, manifest.prefixes, strict=True):
-        if rendition.tier.codec is Codec.VORBIS:
+        if not carries(rendition):
             continue
         variants += 1
         lines += [
@@ -44,7 +51,7 @@ def render_media(rendition: Rendition) -> str:
         round((chunk.start_samples + chunk.valid_samples) * _MICRO / rendition.rate_hz)
         for chunk in rendition.chunks
     ]
-    lengths = [end - start for start, end in zip(times, times[1:], strict=False)]
+    lengths = [end - start for start, end in pairwise(times)]
     lines = [
         "#EXTM3U",
         f"#EXT-X-VERSION:{_VERSION}",

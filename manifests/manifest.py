@@ -42,9 +42,7 @@ def build_manifest(
     Raises TrackNotReady when none of its renditions is in one of them.
     """
     chosen = tuple(
-        rendition
-        for rendition in track.renditions
-        if not codecs or rendition.tier.codec in codecs
+        rendition for rendition in track.renditions if not codecs or rendition.tier.codec in codecs
     )
     if not chosen:
         raise TrackNotReady("It has no rendition in the codecs asked for.", track=track.id)

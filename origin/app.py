@@ -1,8 +1,9 @@
 """The application: every route, its errors and its headers, around the parts it is given."""
 
+from importlib.resources import files
+
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from importlib.resources import files
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 

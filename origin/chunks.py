@@ -53,9 +53,9 @@ async def get_object(
     """
     track, rendition = TrackId(track_id), RenditionId(rendition_id)
     parts.signer.verify(token, track, rendition, parts.now())
-    found = parts.published.recall(rendition) or await to_thread.run_sync(
-        parts.published.load, rendition
-    )
+    found = parts.published.recall(rendition)
+    if found is None:
+        found = await to_thread.run_sync(parts.published.load, rendition)
     if name == hls.MEDIA_PLAYLIST:
         return _playlist(request, found[0])
     stored = found[1].get(name)
@@ -65,7 +65,7 @@ async def get_object(
 
 
 def _playlist(request: Request, rendition: Rendition) -> Response:
-    if "m3u8" not in hls.MEDIA_PLAYLIST or rendition.init.name.endswith(".ogg"):
+    if not hls.carries(rendition):
         raise ObjectNotFound("Ogg renditions have no HLS playlist.")
     body = b"" if request.method == "HEAD" else hls.render_media(rendition).encode()
     return Response(body, media_type=hls.MEDIA_TYPE, headers={"Cache-Control": "no-store"})

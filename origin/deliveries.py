@@ -109,9 +109,7 @@ async def deliver(request: Request, response: Response, label: Label, parts: Par
     return _status(job)
 
 
-@router.get(
-    "/jobs/{job_id}", responses=responses(errors.Unauthenticated, errors.JobNotFound)
-)
+@router.get("/jobs/{job_id}", responses=responses(errors.Unauthenticated, errors.JobNotFound))
 def get_job(job_id: Annotated[str, Path(max_length=60)], label: Label, parts: Parts) -> JobStatus:
     """Return where a job of the calling label stands: stage, per cent, and why it stopped."""
     if parts.jobs.delivery(JobId(job_id)).label != label:

@@ -82,12 +82,39 @@ def describe_reason(reason: Reason) -> Problem:
     )
 
 
+def complete_openapi(api: FastAPI, *models: type[BaseModel]) -> None:
+    """Make the OpenAPI document of ``api`` name its problems and ``models`` as components.
+
+    FastAPI's own account of invalid parameters is replaced: they are problems like all others.
+    """
+    plain = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            document = plain()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            components: tuple[type[BaseModel], ...] = (Problem, *models)
+            for model in components:
+                schemas[model.__name__] = model.model_json_schema()
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            invalid = responses(errors.RequestInvalid)[422]
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    answers = operation["responses"]
+                    if answers.get("422", {}).get("description") == "Validation Error":
+                        answers["422"] = invalid
+        return api.openapi_schema or document
+
+    api.openapi = openapi  # type: ignore[method-assign]
+
+
 def responses(*kinds: type[LatheError]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI account of the problems that a route answers with."""
     found: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         codes = sorted(leaf.code for leaf in errors.leaves(kind))
-        entry = found.setdefault(status_of(kind), {"model": Problem, "description": ""})
+        entry = found.setdefault(status_of(kind), {"description": ""})
         known = [code for code in entry["description"].split(", ") if code]
         entry["description"] = ", ".join(known + codes)
         entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -102,8 +129,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def respond(fault: LatheError, headers: Mapping[str, str] | None = None, **extra: Any
-            ) -> JSONResponse:
+def respond(
+    fault: LatheError, headers: Mapping[str, str] | None = None, **extra: Any
+) -> JSONResponse:
     """Return the response for an error; ``extra`` are further members of the document."""
     problem = describe(fault)
     sent = {"Cache-Control": "no-store"} | dict(headers or {})

@@ -16,7 +16,7 @@ from uuid import uuid4
 from anyio import to_thread
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
 
 from catalogue.errors import MasterTooLarge, OutputNotWritable, RequestInvalid
 from catalogue.nouns import Sha256
@@ -39,9 +39,9 @@ class Received:
 
 @asynccontextmanager
 async def receive(request: Request, staging: Path, max_bytes: int) -> AsyncIterator[Received]:
-    """Give what the request's parts ``master`` and ``metadata`` hold; the file is gone afterwards
-    unless somebody moved it.
+    """Give what the request's parts ``master`` and ``metadata`` hold.
 
+    The file is gone afterwards unless somebody moved it.
     Raises RequestInvalid, MasterTooLarge and OutputNotWritable.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
@@ -82,7 +82,7 @@ class _Form:
         self._header = bytearray(), bytearray()
         self._complete = False
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_header_field": lambda data, start, end: self._on_header(0, data[start:end]),
             "on_header_value": lambda data, start, end: self._on_header(1, data[start:end]),
@@ -150,7 +150,7 @@ class _Draft:
     """A file that is being received."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "xb", buffering=0)
+        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> "_Draft":
         return self
@@ -183,5 +183,6 @@ def _write(draft: _Draft, form: _Form) -> None:
 
 def _not_writable(fault: OSError) -> OutputNotWritable:
     name = errno.errorcode.get(fault.errno or 0, "unknown")
-    return OutputNotWritable(f"The master cannot be received: {os.strerror(fault.errno or 0)}.",
-                             errno=name)
+    return OutputNotWritable(
+        f"The master cannot be received: {os.strerror(fault.errno or 0)}.", errno=name
+    )

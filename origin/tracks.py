@@ -4,6 +4,7 @@ import gzip
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from catalogue import errors
@@ -59,12 +60,17 @@ def list_tracks(
     return TrackPage(tracks=[_summarise(track) for track in found], next=last)
 
 
-@router.get(
+@router.api_route(
     "/tracks/{track_id}/manifest",
+    methods=["GET", "HEAD"],
     response_class=Response,
     responses=_REFUSALS
-    | {200: {"description": "the manifest", "content": {manifest.MEDIA_TYPE: {
-        "schema": {"$ref": "/v1/schemas/manifest.json"}}}}},
+    | {
+        200: {
+            "description": "the manifest",
+            "content": {manifest.MEDIA_TYPE: {"schema": {"$ref": "/v1/schemas/manifest.json"}}},
+        }
+    },
 )
 def get_manifest(
     track_id: Annotated[str, Path(max_length=60)],
@@ -78,12 +84,17 @@ def get_manifest(
     return _fresh(request, json.render_json(found), manifest.MEDIA_TYPE)
 
 
-@router.get(
+@router.api_route(
     "/tracks/{track_id}/master.m3u8",
+    methods=["GET", "HEAD"],
     response_class=Response,
     responses=_REFUSALS
-    | {200: {"description": "the multivariant playlist", "content": {hls.MEDIA_TYPE: {
-        "schema": {"type": "string"}}}}},
+    | {
+        200: {
+            "description": "the multivariant playlist",
+            "content": {hls.MEDIA_TYPE: {"schema": {"type": "string"}}},
+        }
+    },
 )
 def get_multivariant(
     track_id: Annotated[str, Path(max_length=60)],
@@ -100,7 +111,7 @@ def get_multivariant(
 @router.get("/schemas/manifest.json")
 def get_manifest_schema() -> Response:
     """Return the JSON Schema of the JSON manifest."""
-    return Response(json.render_schema(), media_type="application/schema+json")
+    return JSONResponse(json.read_schema(), media_type="application/schema+json")
 
 
 def _grant_manifest(
@@ -108,9 +119,7 @@ def _grant_manifest(
 ) -> Manifest:
     wanted = _parse_codecs(codecs)
     track = parts.tracks.get(track_id)
-    grant = grant_stream(
-        track, territory=territory, session=ANONYMOUS_SESSION, now=parts.now()
-    )
+    grant = grant_stream(track, territory=territory, session=ANONYMOUS_SESSION, now=parts.now())
 
     def prefix(rendition: RenditionId) -> str:
         return _TO_ROOT + parts.signer.sign(grant, rendition)

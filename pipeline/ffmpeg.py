@@ -8,6 +8,7 @@ pipe that nobody reads any more kills it.
 import fcntl
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -19,7 +20,13 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from catalogue.errors import MasterCorrupt, MasterUnreadable, Stopped, ToolMissing
+from catalogue.errors import (
+    MasterChangesFormat,
+    MasterCorrupt,
+    MasterUnreadable,
+    Stopped,
+    ToolMissing,
+)
 
 PROBE_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 120.0
@@ -30,6 +37,10 @@ _POLL_S = 0.25
 # Only these demuxers may open a master: a playlist or a concatenation script would make ffmpeg
 # read other files and fetch from the network.
 READABLE_FORMATS = "wav,w64,aiff,flac,mov,mp3,ogg,aac"
+
+_FORMAT_CHANGED = "Changing audio frame properties on the fly is not supported"
+
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 
 Consumer = Callable[[bytes], None]
 
@@ -62,8 +73,9 @@ def probe(path: Path) -> dict[str, Any]:
 
     Raises MasterUnreadable when no allowed demuxer opens it or none finishes in time.
     """
-    options = [word for name, value in input_options(strict=False).items()
-               for word in (f"-{name}", value)]
+    options = [
+        word for name, value in input_options(strict=False).items() for word in (f"-{name}", value)
+    ]
     shown = ["-show_format", "-show_streams", "-of", "json"]
     command = ["ffprobe", "-hide_banner", "-v", "error", *shown, *options, input_url(path)]
     try:
@@ -72,8 +84,9 @@ def probe(path: Path) -> dict[str, Any]:
         said = _last_line(fault.stderr or "")
         raise MasterUnreadable("No demuxer for an accepted format opens it.", tool=said) from fault
     except subprocess.TimeoutExpired as fault:
-        raise MasterUnreadable("Its header cannot be read in time.", seconds=PROBE_TIMEOUT_S) \
-            from fault
+        raise MasterUnreadable(
+            "Its header cannot be read in time.", seconds=PROBE_TIMEOUT_S
+        ) from fault
     if not isinstance(answer, dict):
         raise MasterUnreadable("It cannot be probed.")
     return answer
@@ -99,7 +112,9 @@ def decode_into(
             status = process.wait(timeout=STALL_TIMEOUT_S)
         if status != 0:
             said = _tail(stderr)
-            raise MasterCorrupt("The decoder gave up on it.", tool=said, exit_status=status)
+            if _FORMAT_CHANGED in said:
+                raise MasterChangesFormat("Its frames are not all of one rate and shape.")
+            raise MasterCorrupt("The decoder gave up on it.", tool=_last_line(said))
 
 
 def last_packet_end(path: Path, rate_hz: int) -> int:
@@ -110,8 +125,9 @@ def last_packet_end(path: Path, rate_hz: int) -> int:
         nonlocal lines
         lines = (lines + data)[-_STDERR_BYTES:]
 
-    options = [word for name, value in input_options(strict=False).items()
-               for word in (f"-{name}", value)]
+    options = [
+        word for name, value in input_options(strict=False).items() for word in (f"-{name}", value)
+    ]
     with open_pipes(1) as (pipe,):
         copy = ["-map", "0:a:0", "-c", "copy", "-enc_time_base", f"1:{rate_hz}", "-f", "framecrc"]
         arguments = [*options, "-i", input_url(path), *copy, f"pipe:{pipe}"]
@@ -226,9 +242,9 @@ def _child(
 def _tail(stderr: IO[bytes]) -> str:
     size_bytes = stderr.seek(0, os.SEEK_END)
     stderr.seek(max(0, size_bytes - _STDERR_BYTES))
-    return _last_line(stderr.read().decode("utf-8", "replace"))
+    return stderr.read().decode("utf-8", "replace")
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][-300:] if lines else "(it said nothing)"
+    return _ADDRESS.sub("", lines[-1])[-300:] if lines else "(it said nothing)"

@@ -60,6 +60,8 @@ def probe_master(path: Path, sha256: Sha256) -> Master:
     found = ffmpeg.probe(path)
     stream = _require_one_audio_stream(found.get("streams", []))
     codec = str(stream.get("codec_name", "unknown"))
+    if int(stream.get("sample_rate", 0)) == 0:
+        raise MasterUnreadable("Its audio stream has no format.", codec=codec)
     lossy = codec in LOSSY_CODECS
     rate_hz = _require_rate(stream)
     declared = _declared_samples(path, found, stream, rate_hz)

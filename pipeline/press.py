@@ -75,8 +75,10 @@ def press(
     Raises what ``transcode`` raises, and Unavailable when the store is away.
     """
     master = plan.master
-    work = [(recipe, build_cutter(recipe, _put_into(store, recipe.rendition_id(master))))
-            for recipe in plan.recipes]
+    work = [
+        (recipe, build_cutter(recipe, _put_into(store, recipe.rendition_id(master))))
+        for recipe in plan.recipes
+    ]
     progress = _progress(master, report)
     decoded = transcode(path, master, work, progress=progress, should_stop=should_stop)
     report("publish", 99)

@@ -72,7 +72,7 @@ def plan_recipe(master: Master, tier: Tier, *, build: str) -> Recipe:
 
 def _encoder_options(master: Master, tier: Tier, bits: int | None) -> dict[str, str | int]:
     bitrate_kbps = (tier.bitrate_kbps or 0) * master.channels // 2
-    fragmented = {
+    fragmented: dict[str, str | int] = {
         "format": "mp4",
         # One fragment a second keeps the pipe's latency and memory small; the cutter regroups.
         "frag_duration": 1_000_000,
@@ -81,9 +81,10 @@ def _encoder_options(master: Master, tier: Tier, bits: int | None) -> dict[str, 
     match tier.codec:
         case Codec.AAC:
             # Noise substitution draws on the decoder's history: a chunk could not decode alone.
-            return {"c:a": "aac", "b:a": f"{bitrate_kbps}k", "aac_pns": 0} | fragmented
+            return {**fragmented, "c:a": "aac", "b:a": f"{bitrate_kbps}k", "aac_pns": 0}
         case Codec.ALAC:
-            return {"c:a": "alac", "sample_fmt": "s16p" if bits == 16 else "s32p"} | fragmented
+            sample_format = "s16p" if bits == 16 else "s32p"
+            return {**fragmented, "c:a": "alac", "sample_fmt": sample_format}
         case Codec.VORBIS:
             return {"c:a": "libvorbis", "b:a": f"{bitrate_kbps}k", "format": "ogg"}
         case Codec.FLAC:

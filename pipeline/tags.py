@@ -41,9 +41,10 @@ def read_tags(path: Path) -> Tags:
 def read_flac_md5(path: Path) -> str | None:
     """Return the checksum of its PCM that a FLAC carries, in hexadecimal; None when unset."""
     try:
-        signature = FLAC(path).info.md5_signature
-    except mutagen.MutagenError:
+        info: Any = mutagen.File(path, options=[FLAC]).info
+    except (mutagen.MutagenError, AttributeError):
         return None
+    signature = info.md5_signature
     return f"{signature:032x}" if signature else None
 
 
@@ -73,11 +74,13 @@ def _artwork(file: Any) -> Artwork | None:
 
 
 def _pictures(file: Any) -> Iterable[tuple[str, bytes]]:
+    tags: Any = file.tags
     if isinstance(file, MP4):
-        for cover in file.tags.get("covr", []):
+        for cover in tags.get("covr", []):
             yield _COVER_TYPES.get(cover.imageformat, "application/octet-stream"), bytes(cover)
-    elif isinstance(file.tags, ID3):
-        for frame in file.tags.getall("APIC"):
+    elif isinstance(tags, ID3):
+        frames: Any = tags
+        for frame in frames.getall("APIC"):
             yield frame.mime, frame.data
     else:
         for picture in getattr(file, "pictures", []):

@@ -86,8 +86,9 @@ def build_arguments(
     path: Path, master: Master, recipes: Sequence[Recipe], pipes: Sequence[int]
 ) -> list[str]:
     """Return ffmpeg's arguments: PCM to the first of ``pipes``, each recipe to the next."""
-    strict: dict[str, Any] = ffmpeg.input_options(strict=not master.lossy)
-    source = graph.input(ffmpeg.input_url(path), **strict)["a:0"]
+    # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
+    opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=not master.lossy)}
+    source = graph.input(ffmpeg.input_url(path), **opened)["a:0"]
     rates = sorted({recipe.rate_hz for recipe in recipes} - {master.rate_hz})
     direct = [recipe for recipe in recipes if recipe.rate_hz == master.rate_hz]
     taps = source.filter_multi_output("asplit", 1 + len(direct) + len(rates))
@@ -118,7 +119,7 @@ def _explain(path: Path, master: Master, tap: PcmTap, fault: MasterCorrupt) -> E
     if declared is not None and ffmpeg.last_packet_end(path, master.rate_hz) < declared:
         return MasterTruncated("Its last audio frames are missing.", **measured)
     return MasterCorrupt(
-        f"{fault.detail} It said: {fault.measured.get('tool')}", **fault.measured | measured
+        f"{fault.detail} It said: {fault.measured.get('tool')}", **{**fault.measured, **measured}
     )
 
 

@@ -1,1 +1,1 @@
-"""The trust boundary: keys, signatures and tokens. Only this room imports ``hmac`` or ``secrets``."""
+"""The trust boundary: keys, signatures, tokens. No other room imports ``hmac`` or ``secrets``."""

@@ -13,6 +13,7 @@ import re
 import secrets
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,10 +65,8 @@ def load_or_make_ring(path: Path) -> KeyRing:
             file.write(f"{secrets.token_hex(4)}:{secret.rstrip('=')}\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            pass
     finally:
         draft.unlink(missing_ok=True)
     with open(path) as file:

@@ -22,7 +22,9 @@ from catalogue.rules import Grant
 from protection.keyring import KeyRing
 
 _VERSION = "lathe-url-1"
-_TOKEN = re.compile(r"([1-9][0-9]{9})\.([a-z0-9]{1,16})\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{43})")
+_TOKEN = re.compile(
+    r"([1-9][0-9]{9})\.([a-z0-9]{1,16})\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{43})"
+)
 
 
 class UrlSigner:

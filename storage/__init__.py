@@ -1,1 +1,1 @@
-"""Bytes: immutable objects under keys, on a local folder (and, through the same port, elsewhere)."""
+"""Bytes: immutable objects under keys, behind one port."""

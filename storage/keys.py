@@ -18,9 +18,7 @@ ObjectKey = NewType("ObjectKey", str)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RENDITION = re.compile(r"[a-z0-9]+(-[a-z0-9]+){0,8}")
 _NAME = re.compile(r"(init|preroll|[0-9]{5,8})\.(mp4|m4s|ogg)")
-_KEY = re.compile(
-    rf"masters/{_SHA256.pattern}|renditions/{_RENDITION.pattern}/{_NAME.pattern}"
-)
+_KEY = re.compile(rf"masters/{_SHA256.pattern}|renditions/{_RENDITION.pattern}/{_NAME.pattern}")
 
 
 def master_key(sha256: Sha256) -> ObjectKey:

@@ -32,7 +32,8 @@ class LocalStore:
         """Store ``data`` durably: see ObjectStore.put."""
         place = self.path(key)
         with _writing(key):
-            draft = self._draft()
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft = place.with_name(f".{uuid4().hex}")
             try:
                 with open(draft, "xb") as file:
                     file.write(data)
@@ -52,6 +53,7 @@ class LocalStore:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
                 size_bytes = os.fstat(file.fileno()).st_size
+            place.parent.mkdir(parents=True, exist_ok=True)
             created = _link(path, place)
             path.unlink()
         if not created and place.stat().st_size != size_bytes:
@@ -89,13 +91,9 @@ class LocalStore:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _draft(self) -> Path:
-        return self.staging() / uuid4().hex
-
 
 def _link(draft: Path, place: Path) -> bool:
     """Make ``draft`` appear at ``place`` and return True; return False where something stands."""
-    place.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(draft, place)
     except FileExistsError:
@@ -112,6 +110,8 @@ def _walk(root: Path, folder: str) -> Iterator[str]:
     with suppress(FileNotFoundError):
         for entry in sorted(os.scandir(root / folder), key=lambda entry: entry.name):
             name = f"{folder}/{entry.name}"
+            if entry.name.startswith("."):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(root, name)
             else:

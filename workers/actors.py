@@ -61,4 +61,4 @@ def declare_press(
 def _named(fault: InvalidInput, stored_name: str, filename: str) -> InvalidInput:
     """Return the fault with the name that the label knows the file by."""
     detail = fault.detail.replace(stored_name, PurePath(filename).name)
-    return type(fault)(detail, **fault.measured | {"file": filename})
+    return type(fault)(detail, **{**fault.measured, "file": filename})

@@ -4,6 +4,8 @@ Messages are hints: what must not be lost is in the job ledger. So there are no 
 time limits here; the actors never raise, and the sweeper sends again what was not picked up.
 """
 
+from typing import Any
+
 import redis
 from dramatiq import Broker
 from dramatiq.brokers.redis import RedisBroker
@@ -27,11 +29,9 @@ def build_broker(url: str) -> Broker:
     if url == INLINE:
         broker = StubBroker(middleware=middleware)
     elif url.startswith(("redis://", "rediss://")):
-        broker = RedisBroker(
-            client=redis.Redis.from_url(url),
-            middleware=middleware,
-            namespace="lathe",
-        )
+        make_redis_broker: Any = RedisBroker
+        client = redis.Redis.from_url(url)
+        broker = make_redis_broker(client=client, middleware=middleware, namespace="lathe")
     else:
         raise SettingsInvalid("The queue is `inline:` or `redis://…`.", setting="LATHE_QUEUE")
     broker.declare_queue(PRESS_QUEUE)

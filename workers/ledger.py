@@ -28,7 +28,8 @@ class Patience:
 
     def retry_after(self, attempts: int) -> timedelta:
         """Return the pause before the next attempt: doubled each time, up to the longest."""
-        return min(self.longest_retry, self.first_retry * 2 ** min(attempts - 1, 20))
+        doublings = min(attempts - 1, 20)
+        return min(self.longest_retry, self.first_retry * (1 << doublings))
 
 
 class HeldJob:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select
 
 from catalogue.database.engine import reading, writing
 from catalogue.database.schema import api_keys
@@ -28,6 +28,11 @@ class SqlKeys:
         if row is None:
             return None
         return StoredKey(id=row.id, label=row.label, secret_sha256=row.secret_sha256)
+
+    def remove(self, key_id: str) -> None:
+        """See Keys.remove."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(api_keys).where(api_keys.c.id == key_id))
 
     def is_empty(self) -> bool:
         """See Keys.is_empty."""

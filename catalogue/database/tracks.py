@@ -121,9 +121,7 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
     return track_id
 
 
-def _build_track(
-    connection: Connection, row: Row[Any], published: tuple[Rendition, ...]
-) -> Track:
+def _build_track(connection: Connection, row: Row[Any], published: tuple[Rendition, ...]) -> Track:
     query = select(rights.c.territory).where(rights.c.track_id == row.id)
     territories = connection.execute(query.order_by(rights.c.territory)).scalars()
     return Track(

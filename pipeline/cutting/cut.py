@@ -15,7 +15,7 @@ _PREROLL_IN_MEMORY_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """A rendition's stream, cut and stored; the fields are those of ``catalogue.nouns.Rendition``."""
+    """A rendition's stream, cut and stored; its fields are those of a ``Rendition``."""
 
     codec_string: str
     media_type: str
@@ -48,7 +48,9 @@ class PrerollSpool:
     """Collects the pre-roll of every chunk into the one object that holds them."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_PREROLL_IN_MEMORY_BYTES)
+        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed by store()
+            max_size=_PREROLL_IN_MEMORY_BYTES
+        )
         self._size_bytes = 0
 
     def add(self, data: bytes) -> tuple[int, int]:

@@ -75,8 +75,10 @@ def build_fragment(
     even = last_samples == frame_samples
     columns: list[int] = list(sizes)
     if not even:
-        columns = [frame_samples if place % 2 == 0 else sizes[place // 2]
-                   for place in range(2 * len(sizes))]
+        columns = [
+            frame_samples if place % 2 == 0 else sizes[place // 2]
+            for place in range(2 * len(sizes))
+        ]
         columns[-2] = last_samples
     run_flags = 0x201 if even else 0x301
     run_size = 20 + 4 * len(columns)
@@ -152,9 +154,7 @@ def _media(sound: Sound) -> bytes:
         build_full_box("stsz", bytes(8)),
         build_full_box("stco", bytes(4)),
     )
-    info = build_box(
-        "minf", build_full_box("smhd", bytes(4)), build_box("dinf", reference), tables
-    )
+    info = build_box("minf", build_full_box("smhd", bytes(4)), build_box("dinf", reference), tables)
     return build_box("mdia", header, handler, info)
 
 
@@ -163,7 +163,12 @@ def _sample_entry(sound: Sound) -> bytes:
     while rate_field > _RATE_FIELD_MAX:
         rate_field //= 2
     fields = struct.pack(
-        ">6xH8xHHHHI", 1, sound.channels, 16 if sound.codec is Codec.AAC else sound.bits, 0, 0,
+        ">6xH8xHHHHI",
+        1,
+        sound.channels,
+        16 if sound.codec is Codec.AAC else sound.bits,
+        0,
+        0,
         rate_field << 16,
     )
     if sound.codec is Codec.AAC:

@@ -101,8 +101,13 @@ class Mp4Cutter:
         offset, preroll_size = 0, 0
         if index and self._priming_frames:
             offset, preroll_size = self._preroll.add(
-                self._fragment(index, decode_time - priming, [len(self._previous_frame)],
-                               self._previous_frame, self._frame_samples)
+                self._fragment(
+                    index,
+                    decode_time - priming,
+                    [len(self._previous_frame)],
+                    self._previous_frame,
+                    self._frame_samples,
+                )
             )
         last_samples = self._last_samples if short else self._frame_samples
         body = self._fragment(index + 1, decode_time, sizes, data, last_samples)
@@ -154,8 +159,10 @@ class Mp4Cutter:
             if name != "esds":
                 raise ValueError(f"AAC configured by {name}")
             config = read_audio_config(config)
-        rates = [chunk.body.size_bytes * 8 * self._rate_hz // chunk.valid_samples
-                 for chunk in self._chunks]
+        rates = [
+            chunk.body.size_bytes * 8 * self._rate_hz // chunk.valid_samples
+            for chunk in self._chunks
+        ]
         total_bytes = sum(chunk.body.size_bytes for chunk in self._chunks)
         return Sound(
             codec=self._codec,

@@ -15,7 +15,7 @@ MAX_SEGMENTS = 255
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def page_checksum(page: bytes) -> int:
+def page_checksum(page: bytes | bytearray) -> int:
     """Return the CRC of a page whose own checksum field is zero.
 
     Ogg's polynomial is that of zlib, fed with the bits the other way round and no inversions, so
@@ -122,6 +122,4 @@ class PageReader:
         if len(lacing) < count or len(self._buffer) < place + size_bytes:
             return None
         body = bytes(self._buffer[place : place + size_bytes])
-        return Page(
-            position, sequence, bool(kind & _CONTINUED), bool(kind & _LAST), lacing, body
-        )
+        return Page(position, sequence, bool(kind & _CONTINUED), bool(kind & _LAST), lacing, body)

@@ -1,0 +1,32 @@
+# Every target sets up what it needs by itself.
+.PHONY: run test check bench lock clean
+
+run:
+	@tools/setup run
+	@exec .venv/bin/lathe serve --deliver fixtures/audio
+
+test:
+	@tools/setup dev
+	@.venv/bin/python -m pytest
+
+check:
+	@tools/setup dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench:
+	@tools/setup dev
+	@.venv/bin/python -m benchmarks.press
+
+# Needs uv; run it after changing the dependencies in pyproject.toml.
+lock:
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 --extra dev pyproject.toml -o requirements/dev.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 --extra install -c requirements/dev.lock pyproject.toml \
+	    -o requirements/run.lock
+
+clean:
+	rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,77 @@
+"""Running an origin: uvicorn around the application, with the port known before it starts."""
+
+import socket
+import threading
+
+import uvicorn
+
+from catalogue.errors import AddressUnavailable
+from lathe.wiring import House, new_id, now, open_ring
+from origin.app import build_app
+from origin.renditions import PublishedRenditions
+from origin.services import Services
+from protection.signing import UrlSigner
+
+
+def build_services(house: House) -> Services:
+    """Return the parts of an origin."""
+    settings = house.settings
+    return Services(
+        keys=house.keys,
+        tracks=house.tracks,
+        jobs=house.jobs,
+        published=PublishedRenditions(house.tracks),
+        store=house.store,
+        queue=house.queue,
+        signer=UrlSigner(open_ring(settings)),
+        now=now,
+        new_id=new_id,
+        territory=settings.territory.upper() or None,
+        trusted_edges=settings.trusted_edges,
+        max_master_bytes=settings.max_master_bytes,
+    )
+
+
+class Origin:
+    """An HTTP server that is bound on construction, so that its URL is known."""
+
+    def __init__(self, house: House) -> None:
+        self._socket = _bind(house.settings.host, house.settings.port)
+        host, port = self._socket.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        config = uvicorn.Config(
+            build_app(build_services(house)),
+            log_config=None,
+            access_log=False,
+            # Edges are trusted by their own network address, never by what a header claims.
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM; must be called in the main thread."""
+        self._server.run(sockets=[self._socket])
+
+    def wait_until_started(self, stop: threading.Event) -> bool:
+        """Return True when requests are answered, False when ``stop`` came first."""
+        while not self._server.started:
+            if stop.wait(0.02):
+                return False
+        return True
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as fault:
+        raise AddressUnavailable(
+            f"{host} port {port}: {fault.strerror}.", host=host, port=port
+        ) from fault
+    return bound

@@ -1,0 +1,89 @@
+"""Settings: read once from the environment, frozen, unknown names refused."""
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from catalogue.errors import SettingsInvalid, TerritoryUnknown
+from catalogue.identifiers import parse_territory
+
+PREFIX = "LATHE_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is ``LATHE_`` and its name in capitals.
+
+    With none set, a plant runs whole in one process below ``state``: SQLite, a local folder, and
+    workers inside the process.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    state: Path = Field(default=Path("var"), description="folder of everything that lathe keeps")
+    catalogue: str = Field(default="", description="sqlite:///PATH; empty: in the state folder")
+    store: str = Field(default="", description="file:///PATH; empty: in the state folder")
+    queue: str = Field(default="inline:", description="inline: or redis://HOST:PORT/DB")
+    url_keys: SecretStr = Field(
+        default=SecretStr(""), description="ring of signing keys; empty: made in the state folder"
+    )
+    host: str = Field(default="127.0.0.1", description="address the origin listens on")
+    port: int = Field(
+        default=8600, ge=0, le=65535, description="port it listens on; 0: any free one"
+    )
+    territory: str = Field(
+        default="", description="where listeners are, when no trusted edge says it"
+    )
+    trusted_edges: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="JSON list of networks whose X-Lathe-Territory is believed"
+    )
+    max_master_bytes: int = Field(default=8 << 30, ge=1, description="largest master accepted")
+    threads: int = Field(default=2, ge=1, le=64, description="masters pressed at once by a process")
+    heartbeat_s: float = Field(
+        default=2.0, gt=0, description="how often a worker says that it lives"
+    )
+    silence_s: float = Field(
+        default=12.0, gt=0, description="after how long without it a job is taken over"
+    )
+
+    @property
+    def catalogue_url(self) -> str:
+        """The database's URL."""
+        return self.catalogue or f"sqlite:///{self.state.absolute() / 'catalogue.sqlite3'}"
+
+    @property
+    def store_root(self) -> Path:
+        """The local store's folder. Raises SettingsInvalid for any other kind of store."""
+        if not self.store:
+            return self.state.absolute() / "store"
+        if not self.store.startswith("file:///"):
+            raise SettingsInvalid("The store is file:///PATH.", setting="LATHE_STORE")
+        return Path(self.store.removeprefix("file://"))
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in force. Raises SettingsInvalid, never quoting a value."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsInvalid(f"{name} is no setting.", setting=name)
+    try:
+        settings = Settings()
+    except ValidationError as fault:
+        first = fault.errors(include_input=False)[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise SettingsInvalid(f"{name}: {first['msg']}.", setting=name) from None
+    if settings.silence_s < 3 * settings.heartbeat_s:
+        raise SettingsInvalid(
+            "LATHE_SILENCE_S must be at least three times LATHE_HEARTBEAT_S.",
+            setting="LATHE_SILENCE_S",
+        )
+    if settings.territory:
+        try:
+            parse_territory(settings.territory)
+        except TerritoryUnknown as fault:
+            raise SettingsInvalid(fault.detail, setting="LATHE_TERRITORY") from fault
+    return settings

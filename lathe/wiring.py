@@ -1,0 +1,124 @@
+"""Building a plant from settings: the only place that knows every adapter."""
+
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dramatiq import Broker
+from sqlalchemy import Engine
+
+from catalogue.database.engine import open_engine, upgrade
+from catalogue.database.jobs import SqlJobs
+from catalogue.database.keys import SqlKeys
+from catalogue.database.tracks import SqlTracks
+from catalogue.errors import OutputNotWritable
+from catalogue.identifiers import make_id
+from catalogue.port import Jobs, Keys, StoredKey, Tracks
+from lathe.settings import Settings
+from protection.keyring import KeyRing, load_or_make_ring, parse_ring
+from protection.tokens import make_api_key, random_bytes
+from storage.local import LocalStore
+from storage.port import ObjectStore
+from workers.broker import build_broker
+from workers.ledger import Ledger, Patience
+from workers.plant import Plant
+from workers.queue import Queue
+from workers.recovery import Sweeper
+
+
+def now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id."""
+    return make_id(prefix, now=now(), random=random_bytes(10))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class House:
+    """The adapters that settings chose."""
+
+    settings: Settings
+    engine: Engine
+    keys: Keys
+    tracks: Tracks
+    jobs: Jobs
+    store: ObjectStore
+    broker: Broker
+    queue: Queue
+
+
+def open_house(settings: Settings) -> House:
+    """Open every adapter and bring the catalogue's tables up to date.
+
+    Raises SettingsInvalid, OutputNotWritable and CatalogueUnavailable.
+    """
+    make_state(settings.state)
+    engine = open_engine(settings.catalogue_url)
+    upgrade(engine)
+    broker = build_broker(settings.queue)
+    return House(
+        settings=settings,
+        engine=engine,
+        keys=SqlKeys(engine),
+        tracks=SqlTracks(engine),
+        jobs=SqlJobs(engine),
+        store=LocalStore(settings.store_root),
+        broker=broker,
+        queue=Queue(broker),
+    )
+
+
+def make_state(state: Path) -> None:
+    """Make the state folder, closed to other users. Raises OutputNotWritable."""
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as fault:
+        raise OutputNotWritable(f"{state}: {fault.strerror}.") from fault
+
+
+def open_ring(settings: Settings) -> KeyRing:
+    """Return the URL-signing keys: from the environment, else from the state folder."""
+    text = settings.url_keys.get_secret_value()
+    return parse_ring(text) if text else load_or_make_ring(settings.state / "url-keys")
+
+
+def make_key(house: House, label: str) -> str:
+    """Make an API key for a label and return its text, which is stored nowhere."""
+    key = make_api_key()
+    house.keys.add(StoredKey(id=key.id, label=label, secret_sha256=key.secret_sha256), now=now())
+    return key.text
+
+
+def build_plant(house: House) -> Plant:
+    """Return the workers of this process, not started yet."""
+    # The workers' room loads the pipeline; an origin without workers never does.
+    from pipeline.tiers import read_ladder
+    from workers.actors import declare_press
+
+    settings = house.settings
+    patience = Patience(
+        heartbeat=timedelta(seconds=settings.heartbeat_s),
+        silence=timedelta(seconds=settings.silence_s),
+    )
+    shutting_down = threading.Event()
+    ledger = Ledger(
+        house.jobs,
+        now=now,
+        new_claim=lambda: new_id("clm"),
+        patience=patience,
+        shutting_down=shutting_down,
+    )
+    declare_press(
+        house.broker,
+        ledger=ledger,
+        jobs=house.jobs,
+        store=house.store,
+        ladder=read_ladder(),
+        now=now,
+    )
+    sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
+    return Plant(house.broker, sweeper, threads=settings.threads, shutting_down=shutting_down)
