@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from uuid import uuid4
 
 from anyio import to_thread
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from catalogue.errors import MasterTooLarge, OutputNotWritable, RequestInvalid
 from catalogue.nouns import Sha256
@@ -51,7 +52,7 @@ async def receive(request: Request, staging: Path, max_bytes: int) -> AsyncItera
     path = staging / uuid4().hex
     form = _Form(max_bytes)
     try:
-        parser = MultipartParser(boundary, form.callbacks())
+        parser = form.build_parser(boundary)
         with _open_draft(path) as draft:
             try:
                 async for piece in request.stream():
@@ -68,7 +69,7 @@ async def receive(request: Request, staging: Path, max_bytes: int) -> AsyncItera
 
 
 class _Form:
-    """Takes the parser's callbacks and sorts the bytes into the two parts."""
+    """Sorts the bytes of a form into its two parts."""
 
     def __init__(self, max_bytes: int) -> None:
         self.pending = bytearray()
@@ -82,16 +83,19 @@ class _Form:
         self._header = bytearray(), bytearray()
         self._complete = False
 
-    def callbacks(self) -> MultipartCallbacks:
-        return {
-            "on_header_field": lambda data, start, end: self._on_header(0, data[start:end]),
-            "on_header_value": lambda data, start, end: self._on_header(1, data[start:end]),
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_part,
-            "on_part_data": lambda data, start, end: self._on_data(data[start:end]),
-            "on_part_end": self._on_part_end,
-            "on_end": self._on_end,
-        }
+    def build_parser(self, boundary: bytes) -> MultipartParser:
+        return MultipartParser(
+            boundary,
+            {
+                "on_header_field": lambda data, start, end: self._on_header(0, data[start:end]),
+                "on_header_value": lambda data, start, end: self._on_header(1, data[start:end]),
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_part,
+                "on_part_data": lambda data, start, end: self._on_data(data[start:end]),
+                "on_part_end": self._on_part_end,
+                "on_end": self._on_end,
+            },
+        )
 
     def received(self, path: Path) -> Received:
         missing = {"master", "metadata"} - self._seen
@@ -146,37 +150,20 @@ class _Form:
             raise MasterTooLarge("It has more bytes than accepted.", max_bytes=self._max_bytes)
 
 
-class _Draft:
-    """A file that is being received."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by __exit__
-
-    def __enter__(self) -> "_Draft":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
-
-
-def _open_draft(path: Path) -> _Draft:
+def _open_draft(path: Path) -> BinaryIO:
     try:
-        return _Draft(path)
+        return open(path, "xb")
     except OSError as fault:
         raise _not_writable(fault) from fault
 
 
-def _write(draft: _Draft, form: _Form) -> None:
+def _write(draft: BinaryIO, form: _Form) -> None:
     data = bytes(form.pending)
     form.pending.clear()
     form.sha256.update(data)
     try:
         draft.write(data)
+        draft.flush()
     except OSError as fault:
         raise _not_writable(fault) from fault
 

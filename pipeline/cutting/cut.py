@@ -1,6 +1,5 @@
 """What every cutter takes and gives."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,8 +8,6 @@ from catalogue.nouns import Chunk, StoredObject
 
 Put = Callable[[str, bytes], StoredObject]
 """Stores an object under its name in the rendition and says what was stored."""
-
-_PREROLL_IN_MEMORY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,28 +41,20 @@ class Cutter(Protocol):
         """
 
 
-class PrerollSpool:
-    """Collects the pre-roll of every chunk into the one object that holds them."""
+class PrerollCollector:
+    """Collects the pre-roll of every chunk, one frame or packet each, into one object."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed by store()
-            max_size=_PREROLL_IN_MEMORY_BYTES
-        )
-        self._size_bytes = 0
+        self._data = bytearray()
 
     def add(self, data: bytes) -> tuple[int, int]:
         """Append a chunk's pre-roll and return its byte range as (offset, size)."""
-        self._file.write(data)
-        self._size_bytes += len(data)
-        return self._size_bytes - len(data), len(data)
+        self._data += data
+        return len(self._data) - len(data), len(data)
 
     def store(self, put: Put, name: str) -> StoredObject | None:
         """Store the collected object under ``name``; None when no chunk needed a pre-roll."""
-        with self._file as file:
-            if not self._size_bytes:
-                return None
-            file.seek(0)
-            return put(name, file.read())
+        return put(name, bytes(self._data)) if self._data else None
 
 
 def body_name(index: int, suffix: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from catalogue.errors import EncoderInexact
 from catalogue.nouns import Chunk, Codec
-from pipeline.cutting.cut import Cut, PrerollSpool, Put, body_name
+from pipeline.cutting.cut import Cut, PrerollCollector, Put, body_name
 from pipeline.cutting.fragments import FragmentReader, Frames
 from pipeline.cutting.grid import GRID_UNIT_SAMPLES, chunk_samples
 from pipeline.cutting.mp4 import Sound, build_fragment, build_init, read_audio_config
@@ -32,7 +32,7 @@ class Mp4Cutter:
         self._priming_frames = 1 if is_aac else 0
         self._chunk_samples = chunk_samples(rate_hz)
         self._reader = FragmentReader()
-        self._preroll = PrerollSpool()
+        self._preroll = PrerollCollector()
         self._chunks: list[Chunk] = []
         self._sizes: list[int] = []
         self._data = bytearray()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from catalogue.errors import EncoderInexact
 from catalogue.nouns import Chunk
-from pipeline.cutting.cut import Cut, PrerollSpool, Put, body_name
+from pipeline.cutting.cut import Cut, PrerollCollector, Put, body_name
 from pipeline.cutting.grid import chunk_samples
 from pipeline.cutting.ogg import MAX_SEGMENTS, PageReader, build_page, count_segments
 from pipeline.cutting.vorbis import PacketClock
@@ -40,7 +40,7 @@ class OggCutter:
         self._rate_hz = rate_hz
         self._chunk_samples = chunk_samples(rate_hz)
         self._reader = PageReader()
-        self._preroll = PrerollSpool()
+        self._preroll = PrerollCollector()
         self._headers: list[bytes] = []
         self._clock: PacketClock | None = None
         self._chunks: list[Chunk] = []

@@ -1,0 +1,1 @@
+"""What lathe costs, measured against the floor: the encoders' own work."""
