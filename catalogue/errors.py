@@ -368,6 +368,14 @@ class Unexpected(Broken):
     advice = "Report it with the time and the job id; the log holds the cause."
 
 
+class EncoderFailed(Broken):
+    code = "encoder-failed"
+    title = "An encoder stopped before its end"
+    advice = (
+        "See whether this ffmpeg has the encoder and allows the ladder's rates; else report it."
+    )
+
+
 class EncoderInexact(Broken):
     code = "encoder-inexact"
     title = "An encoder did not give the samples it was fed"

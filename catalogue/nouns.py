@@ -36,15 +36,17 @@ class Codec(StrEnum):
 class Tier:
     """A quality offered: one rung of the ladder.
 
-    ``bitrate_kbps`` is nominal for stereo and null for lossless tiers. ``hires`` tiers keep the
-    master's own rate and depth; all others are at the family's base rate, lossless ones of them
-    at 16 bit.
+    ``bitrate_kbps`` is nominal for stereo, ``mono_bitrate_kbps`` for mono; both are null for
+    lossless tiers. ``hires`` tiers keep the master's own rate and depth; all others have
+    ``rate_hz``, or where that is null the family's base rate, and lossless ones of them 16 bits.
     """
 
     name: str
     codec: Codec
-    bitrate_kbps: int | None
-    hires: bool
+    bitrate_kbps: int | None = None
+    mono_bitrate_kbps: int | None = None
+    rate_hz: int | None = None
+    hires: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,7 @@ def press_to_folder(
     out: Path,
     tiers: Sequence[Tier],
     *,
+    lanes: int = 1,
     report: Report = lambda _stage, _percent: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> PressedFolder:
@@ -45,7 +46,9 @@ def press_to_folder(
     sha256 = hash_file(path)
     plan = plan_press(path, sha256, tiers)
     folder = out / f"{_safe_name(path.stem)}-{sha256[:12]}"
-    pressing = press(path, plan, LocalStore(folder), report=report, should_stop=should_stop)
+    pressing = press(
+        path, plan, LocalStore(folder), lanes=lanes, report=report, should_stop=should_stop
+    )
     manifest = _describe(path, pressing)
     for rendition in pressing.renditions:
         if carries(rendition):

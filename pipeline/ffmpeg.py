@@ -1,4 +1,4 @@
-"""The only place that starts a process: ffprobe for facts, ffmpeg for one decode into many pipes.
+"""The only place that starts a process: ffprobe for facts, ffmpegs that feed each other and us.
 
 A child gets its own process group, no standard input, and pipes that are all drained at once, so
 that none can block another. It ends with its parent: every output is a pipe, and a write into a
@@ -15,12 +15,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 from catalogue.errors import (
+    EncoderFailed,
     MasterChangesFormat,
     MasterCorrupt,
     MasterUnreadable,
@@ -39,10 +41,12 @@ _POLL_S = 0.25
 READABLE_FORMATS = "wav,w64,aiff,flac,mov,mp3,ogg,aac"
 
 _FORMAT_CHANGED = "Changing audio frame properties on the fly is not supported"
+_ENCODER_REFUSED = "Error while opening encoder"
 
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 
 Consumer = Callable[[bytes], None]
+_Running = AbstractContextManager["subprocess.Popen[bytes]"]
 
 
 def input_options(*, strict: bool) -> dict[str, str]:
@@ -73,10 +77,8 @@ def probe(path: Path) -> dict[str, Any]:
 
     Raises MasterUnreadable when no allowed demuxer opens it or none finishes in time.
     """
-    options = [
-        word for name, value in input_options(strict=False).items() for word in (f"-{name}", value)
-    ]
     shown = ["-show_format", "-show_streams", "-of", "json"]
+    options = _words(input_options(strict=False))
     command = ["ffprobe", "-hide_banner", "-v", "error", *shown, *options, input_url(path)]
     try:
         answer = json.loads(_run(command, timeout_s=PROBE_TIMEOUT_S))
@@ -92,29 +94,81 @@ def probe(path: Path) -> dict[str, Any]:
     return answer
 
 
-def decode_into(
-    arguments: Sequence[str],
-    consumers: Mapping[int, Consumer],
+class Pipe:
+    """A pipe whose ends are closed once each, however often they are asked to."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        self._open = {self.read_end, self.write_end}
+        with suppress(OSError):  # An ordinary user may be refused a pipe this large.
+            fcntl.fcntl(self.read_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def close(self, end: int) -> None:
+        """Close one of the two ends."""
+        if end in self._open:
+            self._open.remove(end)
+            os.close(end)
+
+
+@contextmanager
+def open_pipes(count: int) -> Iterator[list[Pipe]]:
+    """Give ``count`` pipes, all closed afterwards."""
+    pipes = [Pipe() for _ in range(count)]
+    try:
+        yield pipes
+    finally:
+        for pipe in pipes:
+            pipe.close(pipe.read_end)
+            pipe.close(pipe.write_end)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """One ffmpeg: its arguments, the pipe it reads (if any) and those it writes.
+
+    In the arguments a pipe is named ``pipe:N`` by the number of its end.
+    """
+
+    arguments: Sequence[str]
+    source: Pipe | None = None
+    sinks: Sequence[Pipe] = ()
+
+
+def run_ffmpegs(
+    commands: Sequence[Command],
+    consumers: Mapping[Pipe, Consumer],
     *,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run ``ffmpeg`` and give each consumer the bytes of its output as they come.
+    """Run the commands side by side and give each consumer the bytes of its pipe as they come.
 
-    ``arguments`` name outputs as ``pipe:N`` for the keys N of ``consumers``; see ``open_pipes``
-    for the numbers. Raises MasterCorrupt when ffmpeg fails or stalls and Stopped when
-    ``should_stop`` says so; the child is gone in every case.
+    The first command decodes the master, the others what it sends them. Raises MasterCorrupt when
+    the first fails or all stall, EncoderFailed when another does, and Stopped when ``should_stop``
+    says so; every child is gone in every case.
     """
-    command = ["ffmpeg", "-hide_banner", "-nostdin", "-v", "error", *arguments]
-    with tempfile.TemporaryFile() as stderr, _Pipes(consumers) as pipes:
-        with _child(command, stderr=stderr, pass_fds=pipes.write_ends) as process:
-            pipes.close_write_ends()
-            pipes.drain(should_stop)
-            status = process.wait(timeout=STALL_TIMEOUT_S)
+    with ExitStack() as running:
+        errors = [running.enter_context(tempfile.TemporaryFile()) for _ in commands]
+        processes = [
+            running.enter_context(_ffmpeg(command, stderr))
+            for command, stderr in zip(commands, errors, strict=True)
+        ]
+        for command in commands:
+            for pipe in command.sinks:
+                pipe.close(pipe.write_end)
+            if command.source is not None:
+                command.source.close(command.source.read_end)
+        _drain(consumers, should_stop)
+        statuses = [process.wait(timeout=STALL_TIMEOUT_S) for process in processes]
+        said = [_tail(stderr) for stderr in errors]
+    for status, words in zip(statuses[1:], said[1:], strict=True):
         if status != 0:
-            said = _tail(stderr)
-            if _FORMAT_CHANGED in said:
-                raise MasterChangesFormat("Its frames are not all of one rate and shape.")
-            raise MasterCorrupt("The decoder gave up on it.", tool=_last_line(said))
+            raise EncoderFailed("It stopped before its end.", tool=_last_line(words))
+    if statuses[0] != 0:
+        if _ENCODER_REFUSED in said[0]:
+            raise EncoderFailed("It refuses what the ladder asks for.", tool=_last_line(said[0]))
+        if _FORMAT_CHANGED in said[0]:
+            raise MasterChangesFormat("Its frames are not all of one rate and shape.")
+        raise MasterCorrupt("The decoder gave up on it.", tool=_last_line(said[0]))
 
 
 def last_packet_end(path: Path, rate_hz: int) -> int:
@@ -125,63 +179,35 @@ def last_packet_end(path: Path, rate_hz: int) -> int:
         nonlocal lines
         lines = (lines + data)[-_STDERR_BYTES:]
 
-    options = [
-        word for name, value in input_options(strict=False).items() for word in (f"-{name}", value)
-    ]
+    copy = ["-map", "0:a:0", "-c", "copy", "-enc_time_base", f"1:{rate_hz}", "-f", "framecrc"]
     with open_pipes(1) as (pipe,):
-        copy = ["-map", "0:a:0", "-c", "copy", "-enc_time_base", f"1:{rate_hz}", "-f", "framecrc"]
-        arguments = [*options, "-i", input_url(path), *copy, f"pipe:{pipe}"]
+        source = [*_words(input_options(strict=False)), "-i", input_url(path)]
+        arguments = [*source, *copy, f"pipe:{pipe.write_end}"]
         with suppress(MasterCorrupt):
-            decode_into(arguments, {pipe: keep_tail})
+            run_ffmpegs([Command(arguments=arguments, sinks=[pipe])], {pipe: keep_tail})
     packets = [line.split(b",") for line in lines.splitlines() if line.startswith(b"0,")]
     return int(packets[-1][2]) + int(packets[-1][3]) if packets else 0
 
 
-@contextmanager
-def open_pipes(count: int) -> Iterator[list[int]]:
-    """Reserve ``count`` file descriptor numbers for outputs of ``decode_into``."""
-    reserved = [os.open(os.devnull, os.O_RDONLY) for _ in range(count)]
-    try:
-        yield reserved
-    finally:
-        for number in reserved:
-            with suppress(OSError):
-                os.close(number)
+def _words(options: Mapping[str, str]) -> list[str]:
+    return [word for name, value in options.items() for word in (f"-{name}", value)]
 
 
-class _Pipes:
-    """Pipes whose write ends carry the numbers that the command line names."""
+def _ffmpeg(command: Command, stderr: IO[bytes]) -> _Running:
+    ends = [pipe.write_end for pipe in command.sinks]
+    if command.source is not None:
+        ends.append(command.source.read_end)
+    words = ["ffmpeg", "-hide_banner", "-nostdin", "-v", "error", *command.arguments]
+    return _child(words, stderr=stderr, pass_fds=ends)
 
-    def __init__(self, consumers: Mapping[int, Consumer]) -> None:
-        self._selector = selectors.DefaultSelector()
-        self.write_ends: list[int] = []
-        for number, consumer in consumers.items():
-            read_end, write_end = os.pipe()
-            os.dup2(write_end, number)
-            os.close(write_end)
-            with suppress(OSError):  # An ordinary user may be refused a pipe this large.
-                fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-            self.write_ends.append(number)
-            self._selector.register(read_end, selectors.EVENT_READ, consumer)
 
-    def __enter__(self) -> "_Pipes":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close_write_ends()
-        for key in list(self._selector.get_map().values()):
-            os.close(key.fd)
-        self._selector.close()
-
-    def close_write_ends(self) -> None:
-        for number in self.write_ends:
-            os.close(number)
-        self.write_ends = []
-
-    def drain(self, should_stop: Callable[[], bool]) -> None:
+def _drain(consumers: Mapping[Pipe, Consumer], should_stop: Callable[[], bool]) -> None:
+    with selectors.DefaultSelector() as selector:
+        for pipe in consumers:
+            selector.register(pipe.read_end, selectors.EVENT_READ, pipe)
         last_bytes_at = time.monotonic()
-        while self._selector.get_map():
-            ready = self._selector.select(_POLL_S)
+        while selector.get_map():
+            ready = selector.select(_POLL_S)
             if should_stop():
                 raise Stopped("The press was asked to stop.")
             if not ready and time.monotonic() - last_bytes_at > STALL_TIMEOUT_S:
@@ -190,10 +216,9 @@ class _Pipes:
                 last_bytes_at = time.monotonic()
                 data = os.read(key.fd, _PIPE_BYTES)
                 if data:
-                    key.data(data)
+                    consumers[key.data](data)
                 else:
-                    self._selector.unregister(key.fd)
-                    os.close(key.fd)
+                    selector.unregister(key.fd)
 
 
 def _run(command: Sequence[str], *, timeout_s: float) -> str:

@@ -20,9 +20,9 @@ from catalogue.nouns import (
 from catalogue.rules import plan_tiers
 from pipeline import ffmpeg
 from pipeline.cutting.cut import Cut, Cutter, Put
-from pipeline.cutting.grid import samples_at
 from pipeline.cutting.mp4_chunks import Mp4Cutter
 from pipeline.cutting.ogg_chunks import OggCutter
+from pipeline.lanes import plan_lanes
 from pipeline.master import probe_master
 from pipeline.recipe import Recipe, plan_recipe
 from pipeline.transcode import transcode
@@ -66,32 +66,58 @@ def press(
     plan: PressPlan,
     store: ObjectStore,
     *,
+    lanes: int = 1,
     report: Report = lambda _stage, _percent: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Pressing:
     """Decode the master at ``path`` once, make every planned rendition, and store its objects.
 
+    ``lanes`` is how many encoding processes may share the work; the bytes do not depend on it.
     Nothing is published: the objects are unreachable until somebody records the pressing.
     Raises what ``transcode`` raises, and Unavailable when the store is away.
     """
     master = plan.master
-    work = [
-        (recipe, build_cutter(recipe, _put_into(store, recipe.rendition_id(master))))
+    cutters = {
+        recipe.tier.name: build_cutter(recipe, _put_into(store, recipe.rendition_id(master)))
         for recipe in plan.recipes
+    }
+    work = [
+        [(recipe, cutters[recipe.tier.name]) for recipe in lane]
+        for lane in plan_lanes(plan.recipes, lanes)
     ]
     progress = _progress(master, report)
     decoded = transcode(path, master, work, progress=progress, should_stop=should_stop)
     report("publish", 99)
-    renditions = [_finish(master, decoded.samples, recipe, cutter) for recipe, cutter in work]
+    kept, empty = _sort_out_empty(plan, decoded.samples)
+    if not kept:
+        raise NoTierEarned("It is too short.", **{tier.tier: tier.reason for tier in empty})
     return Pressing(
-        master=master, decoded=decoded, renditions=tuple(renditions), refused=plan.refused
+        master=master,
+        decoded=decoded,
+        renditions=tuple(
+            _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
+        ),
+        refused=(*plan.refused, *empty),
     )
+
+
+def _sort_out_empty(plan: PressPlan, samples: int) -> tuple[list[Recipe], list[TierRefused]]:
+    """Return the recipes that give a sample at all, and the tiers of those that give none."""
+    kept: list[Recipe] = []
+    empty: list[TierRefused] = []
+    for recipe in plan.recipes:
+        if recipe.samples_of(samples, plan.master.rate_hz):
+            kept.append(recipe)
+        else:
+            reason = f"the master is too short: it has no sample at {recipe.rate_hz} Hz"
+            empty.append(TierRefused(tier=recipe.tier.name, reason=reason))
+    return kept, empty
 
 
 def build_cutter(recipe: Recipe, put: Put) -> Cutter:
     """Return the cutter for what the recipe's encoder writes."""
     if recipe.tier.codec is Codec.VORBIS:
-        return OggCutter(put, rate_hz=recipe.rate_hz)
+        return OggCutter(put, rate_hz=recipe.rate_hz, grid_hz=recipe.grid_hz)
     return Mp4Cutter(
         put,
         codec=recipe.tier.codec,
@@ -124,7 +150,7 @@ def _progress(master: Master, report: Report) -> Callable[[int], None]:
 
 
 def _finish(master: Master, samples: int, recipe: Recipe, cutter: Cutter) -> Rendition:
-    expected = samples_at(samples, from_hz=master.rate_hz, to_hz=recipe.rate_hz)
+    expected = recipe.samples_of(samples, master.rate_hz)
     try:
         cut = cutter.finish(expected)
     except ValueError as fault:

@@ -1,11 +1,14 @@
-"""One decode of a master feeding every encoder, in one ffmpeg process.
+"""One decode of a master feeding every encoder, on as many cores as the lanes ask for.
 
-The decoded samples go through one resampler per rate, are split, and leave through a pipe per
-encoder; one more pipe carries the PCM itself, which is hashed and counted here.
+The first ffmpeg decodes, resamples to the family's base rate once, and encodes its lane; it sends
+the samples at the base rate to one more ffmpeg per further lane. Every encoder's output comes
+back through a pipe of its own, and one more carries the master's PCM, hashed and counted here.
+What an encoder writes does not depend on the lane it runs in.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from catalogue.errors import EncoderInexact, MasterChecksum, MasterCorrupt, Mast
 from catalogue.nouns import Decoded, Master, Sha256
 from pipeline import ffmpeg
 from pipeline.cutting.cut import Cutter
-from pipeline.recipe import DITHER, RESAMPLER, Recipe
+from pipeline.recipe import DITHER, DITHER_FRAME_SAMPLES, RESAMPLER, Recipe
 
 Progress = Callable[[int], None]
 """Told how many samples have been decoded so far."""
@@ -56,24 +59,29 @@ class PcmTap:
 def transcode(
     path: Path,
     master: Master,
-    work: Sequence[tuple[Recipe, Cutter]],
+    lanes: Sequence[Sequence[tuple[Recipe, Cutter]]],
     *,
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> Decoded:
     """Decode the master once, feed every encoder, and give each cutter its encoder's output.
 
-    Raises MasterTruncated, MasterCorrupt, MasterChecksum, EncoderInexact and Stopped; what the
-    cutters have stored by then is never published.
+    Raises MasterTruncated, MasterCorrupt, MasterChecksum, EncoderInexact, EncoderFailed and
+    Stopped; what the cutters have stored by then is never published.
     """
     tap = PcmTap(master, progress)
-    with ffmpeg.open_pipes(1 + len(work)) as pipes:
-        arguments = build_arguments(path, master, [recipe for recipe, _ in work], pipes)
-        consumers = {pipes[0]: tap.feed} | {
-            pipe: cutter.feed for pipe, (_, cutter) in zip(pipes[1:], work, strict=True)
-        }
+    with ffmpeg.open_pipes(len(lanes) + sum(map(len, lanes))) as pipes:
+        spare = iter(pipes)
+        pcm, links = next(spare), [next(spare) for _ in lanes[1:]]
+        sinks = [[next(spare) for _ in lane] for lane in lanes]
+        recipes = [[recipe for recipe, _ in lane] for lane in lanes]
+        commands = build_commands(path, master, recipes, pcm=pcm, links=links, sinks=sinks)
+        consumers: dict[ffmpeg.Pipe, ffmpeg.Consumer] = {pcm: tap.feed}
+        for lane, lane_sinks in zip(lanes, sinks, strict=True):
+            for (_, cutter), sink in zip(lane, lane_sinks, strict=True):
+                consumers[sink] = cutter.feed
         try:
-            ffmpeg.decode_into(arguments, consumers, should_stop=should_stop)
+            ffmpeg.run_ffmpegs(commands, consumers, should_stop=should_stop)
         except MasterCorrupt as fault:
             raise _explain(path, master, tap, fault) from fault
         except ValueError as fault:
@@ -82,34 +90,106 @@ def transcode(
     return tap.decoded()
 
 
-def build_arguments(
-    path: Path, master: Master, recipes: Sequence[Recipe], pipes: Sequence[int]
-) -> list[str]:
-    """Return ffmpeg's arguments: PCM to the first of ``pipes``, each recipe to the next."""
+def build_commands(
+    path: Path,
+    master: Master,
+    lanes: Sequence[Sequence[Recipe]],
+    *,
+    pcm: ffmpeg.Pipe,
+    links: Sequence[ffmpeg.Pipe],
+    sinks: Sequence[Sequence[ffmpeg.Pipe]],
+) -> list[ffmpeg.Command]:
+    """Return one ffmpeg per lane: the first decodes, to ``pcm`` and over ``links`` to the others.
+
+    ``sinks`` has a pipe for each recipe of each lane. Recipes of hires tiers belong to the first.
+    """
     # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
     opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=not master.lossy)}
+    own = list(zip(lanes[0], sinks[0], strict=True))
+    whole = [(recipe, sink) for recipe, sink in own if recipe.tier.hires]
+    based = [(recipe, sink) for recipe, sink in own if not recipe.tier.hires]
     source = graph.input(ffmpeg.input_url(path), **opened)["a:0"]
-    rates = sorted({recipe.rate_hz for recipe in recipes} - {master.rate_hz})
-    direct = [recipe for recipe in recipes if recipe.rate_hz == master.rate_hz]
-    taps = source.filter_multi_output("asplit", 1 + len(direct) + len(rates))
-    pcm = "s16le" if master.bits == 16 else "s24le"
-    outputs = [graph.output(taps[0], f"pipe:{pipes[0]}", format=pcm)]
-    streams = {recipe.tier.name: taps[1 + place] for place, recipe in enumerate(direct)}
-    for place, rate_hz in enumerate(rates, start=1 + len(direct)):
-        resampled = taps[place].filter("aresample", rate_hz, **RESAMPLER, out_sample_fmt="flt")
-        users = [recipe for recipe in recipes if recipe.rate_hz == rate_hz]
-        split = resampled.filter_multi_output("asplit", len(users))
-        streams |= {recipe.tier.name: split[turn] for turn, recipe in enumerate(users)}
-    for pipe, recipe in zip(pipes[1:], recipes, strict=True):
-        stream = streams[recipe.tier.name]
-        if recipe.bits == 16 and master.bits != 16:
-            stream = stream.filter("aresample", out_sample_fmt="s16p", **DITHER)
-        exact = {"map_metadata": -1, "fflags": "+bitexact", "flags:a": "+bitexact"}
-        outputs.append(graph.output(stream, f"pipe:{pipe}", **recipe.encoder, **exact))
+    needs_base = bool(links or based)
+    taps = _split(source, 1 + len(whole) + needs_base)
+    outputs = [_raw(taps.pop(), pcm, "s16le" if master.bits == 16 else "s24le")]
+    outputs += [_encode(taps.pop(), recipe, sink, master) for recipe, sink in whole]
+    if needs_base:
+        at_base = _resample(taps.pop(), master.rate_hz, master.base_rate_hz)
+        users = _split(at_base, len(links) + bool(based))
+        outputs += [_raw(users.pop(), link, _wire_format(master)) for link in links]
+        outputs += _encode_all(users.pop(), based, master) if based else []
+    first = ffmpeg.Command(
+        arguments=[*([] if master.lossy else ["-xerror"]), *_compile(outputs)],
+        sinks=[pcm, *links, *sinks[0]],
+    )
+    return [first, *map(partial(_build_lane, master), links, lanes[1:], sinks[1:])]
+
+
+def _build_lane(
+    master: Master, link: ffmpeg.Pipe, lane: Sequence[Recipe], sinks: Sequence[ffmpeg.Pipe]
+) -> ffmpeg.Command:
+    """Return the ffmpeg of a lane that gets its sound, at the base rate, over ``link``."""
+    source = graph.input(
+        f"pipe:{link.read_end}",
+        format=_wire_format(master),
+        ar=master.base_rate_hz,
+        ac=master.channels,
+    )["a:0"]
+    outputs = _encode_all(source, list(zip(lane, sinks, strict=True)), master)
+    return ffmpeg.Command(arguments=_compile(outputs), source=link, sinks=sinks)
+
+
+def _wire_format(master: Master) -> str:
+    """Return the PCM that carries sound at the base rate between lanes without loss."""
+    if master.rate_hz != master.base_rate_hz or master.bits is None:
+        return "f32le"
+    return "s16le" if master.bits == 16 else "s32le"
+
+
+def _encode_all(
+    at_base: Any, work: Sequence[tuple[Recipe, ffmpeg.Pipe]], master: Master
+) -> list[Any]:
+    rates = sorted({recipe.rate_hz for recipe, _ in work})
+    outputs = []
+    for rate_hz, stream in zip(rates, _split(at_base, len(rates)), strict=True):
+        users = [(recipe, sink) for recipe, sink in work if recipe.rate_hz == rate_hz]
+        resampled = _resample(stream, master.base_rate_hz, rate_hz)
+        outputs += [
+            _encode(part, recipe, sink, master)
+            for part, (recipe, sink) in zip(_split(resampled, len(users)), users, strict=True)
+        ]
+    return outputs
+
+
+def _encode(stream: Any, recipe: Recipe, sink: ffmpeg.Pipe, master: Master) -> Any:
+    if recipe.bits == 16 and master.bits != 16:
+        # Where the noise of the dither falls depends on the frames it is added to.
+        stream = stream.filter("asetnsamples", DITHER_FRAME_SAMPLES, p=0).filter(
+            "aresample", out_sample_fmt=recipe.encoder["sample_fmt"], **DITHER
+        )
+    exact = {"map_metadata": -1, "fflags": "+bitexact", "flags:a": "+bitexact"}
+    return graph.output(stream, f"pipe:{sink.write_end}", **recipe.encoder, **exact)
+
+
+def _resample(stream: Any, from_hz: int, to_hz: int) -> Any:
+    if from_hz == to_hz:
+        return stream
+    return stream.filter("aresample", to_hz, **RESAMPLER, out_sample_fmt="flt")
+
+
+def _raw(stream: Any, sink: ffmpeg.Pipe, pcm_format: str) -> Any:
+    return graph.output(stream, f"pipe:{sink.write_end}", format=pcm_format)
+
+
+def _split(stream: Any, count: int) -> list[Any]:
+    split = stream.filter_multi_output("asplit", count)
+    return [split[place] for place in range(count)]
+
+
+def _compile(outputs: Sequence[Any]) -> list[str]:
     merged = outputs[0] if len(outputs) == 1 else graph.merge_outputs(*outputs)
-    failing = [] if master.lossy else ["-xerror"]
-    compiled: list[str] = graph.compile(merged)[1:]
-    return [*failing, *compiled]
+    arguments: list[str] = graph.compile(merged)[1:]
+    return arguments
 
 
 def _explain(path: Path, master: Master, tap: PcmTap, fault: MasterCorrupt) -> Exception:

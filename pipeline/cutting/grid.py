@@ -15,10 +15,21 @@ def base_rate(rate_hz: int) -> int:
 
 
 def chunk_samples(rate_hz: int) -> int:
-    """Return the samples of a whole chunk at ``rate_hz``: 442,368 at 44.1 kHz, 479,232 at 48."""
+    """Return the samples of a whole chunk at ``rate_hz``: 442,368 at 44.1 kHz, 479,232 at 48.
+
+    The rate must be one of its family: the base rate or a multiple of it.
+    """
     base = base_rate(rate_hz)
     units = round(TARGET_S * base / GRID_UNIT_SAMPLES)
     return units * GRID_UNIT_SAMPLES * (rate_hz // base)
+
+
+def boundary(index: int, *, rate_hz: int, grid_hz: int) -> int:
+    """Return where chunk ``index`` begins on the grid of a family, at any rate.
+
+    ``grid_hz`` is the family's base rate; the position is the nearest whole sample, halves up.
+    """
+    return samples_at(index * chunk_samples(grid_hz), from_hz=grid_hz, to_hz=rate_hz)
 
 
 def samples_at(samples: int, *, from_hz: int, to_hz: int) -> int:

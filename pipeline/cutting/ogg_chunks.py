@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from catalogue.errors import EncoderInexact
 from catalogue.nouns import Chunk
 from pipeline.cutting.cut import Cut, PrerollCollector, Put, body_name
-from pipeline.cutting.grid import chunk_samples
+from pipeline.cutting.grid import boundary
 from pipeline.cutting.ogg import MAX_SEGMENTS, PageReader, build_page, count_segments
 from pipeline.cutting.vorbis import PacketClock
 
@@ -35,10 +35,9 @@ class _Stretch:
 class OggCutter:
     """Cuts the Ogg Vorbis stream that ffmpeg writes for one rendition."""
 
-    def __init__(self, put: Put, *, rate_hz: int) -> None:
+    def __init__(self, put: Put, *, rate_hz: int, grid_hz: int) -> None:
         self._put = put
-        self._rate_hz = rate_hz
-        self._chunk_samples = chunk_samples(rate_hz)
+        self._rate_hz, self._grid_hz = rate_hz, grid_hz
         self._reader = PageReader()
         self._preroll = PrerollCollector()
         self._headers: list[bytes] = []
@@ -46,7 +45,8 @@ class OggCutter:
         self._chunks: list[Chunk] = []
         self._closed: _Stretch | None = None
         self._open = _Stretch(0, b"")
-        self._next_target = self._chunk_samples
+        self._stretches = 0
+        self._next_target = self._boundary(1)
         self._sequence = 0
 
     def feed(self, data: bytes) -> None:
@@ -109,7 +109,11 @@ class OggCutter:
             self._store(self._closed)
         self._closed = self._open
         self._open = _Stretch(self._closed.end, self._closed.packets[-1])
-        self._next_target += self._chunk_samples
+        self._stretches += 1
+        self._next_target = self._boundary(self._stretches + 1)
+
+    def _boundary(self, index: int) -> int:
+        return boundary(index, rate_hz=self._rate_hz, grid_hz=self._grid_hz)
 
     def _store(self, stretch: _Stretch, *, final_samples: int | None = None) -> None:
         index = len(self._chunks)
