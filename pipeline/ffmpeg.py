@@ -35,6 +35,8 @@ STALL_TIMEOUT_S = 120.0
 _PIPE_BYTES = 1 << 20
 _STDERR_BYTES = 4096
 _POLL_S = 0.25
+# Between two rounds the pipes fill a little: fewer and larger reads cost less on both sides.
+_GATHER_S = 0.01
 
 # Only these demuxers may open a master: a playlist or a concatenation script would make ffmpeg
 # read other files and fetch from the network.
@@ -219,6 +221,7 @@ def _drain(consumers: Mapping[Pipe, Consumer], should_stop: Callable[[], bool]) 
                     consumers[key.data](data)
                 else:
                     selector.unregister(key.fd)
+            time.sleep(_GATHER_S)
 
 
 def _run(command: Sequence[str], *, timeout_s: float) -> str:
