@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 
 from catalogue.errors import OutputNotWritable
 from catalogue.nouns import Pressing, RenditionId, Tier
-from manifests.hls import MEDIA_PLAYLIST, carries, render_media, render_multivariant
+from manifests.dash import render_mpd
+from manifests.hls import MEDIA_PLAYLIST, render_media, render_multivariant
 from manifests.json import render_json
-from manifests.manifest import Manifest
+from manifests.manifest import Manifest, is_fragmented
 from pipeline.master import hash_file
 from pipeline.press import Report, plan_press, press
 from storage.local import LocalStore
@@ -51,11 +52,12 @@ def press_to_folder(
     )
     manifest = _describe(path, pressing)
     for rendition in pressing.renditions:
-        if carries(rendition):
+        if is_fragmented(rendition):
             playlist = folder / _prefix(rendition.id) / MEDIA_PLAYLIST
             _write(playlist, render_media(rendition).encode())
-    if any(carries(rendition) for rendition in pressing.renditions):
+    if any(is_fragmented(rendition) for rendition in pressing.renditions):
         _write(folder / "master.m3u8", render_multivariant(manifest).encode())
+        _write(folder / "manifest.mpd", render_mpd(manifest))
     _write(folder / "pressing.json", _PRESSING.dump_json(pressing, indent=1))
     _write(folder / "manifest.json", render_json(manifest))
     return PressedFolder(folder=folder, pressing=pressing)

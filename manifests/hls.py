@@ -7,18 +7,14 @@ HLS container: only renditions in fragmented MP4 appear.
 from itertools import pairwise
 
 from catalogue.errors import TrackNotReady
-from catalogue.nouns import Codec, Rendition
-from manifests.manifest import Manifest
+from catalogue.nouns import Rendition
+from manifests.bandwidth import average_bps, peak_bps
+from manifests.manifest import Manifest, is_fragmented
 
 MEDIA_TYPE = "application/vnd.apple.mpegurl"
 MEDIA_PLAYLIST = "media.m3u8"
 _VERSION = 7
 _MICRO = 1_000_000
-
-
-def carries(rendition: Rendition) -> bool:
-    """Return whether HLS can carry a rendition."""
-    return rendition.tier.codec is not Codec.VORBIS
 
 
 def render_multivariant(manifest: Manifest) -> str:
@@ -29,12 +25,12 @@ def render_multivariant(manifest: Manifest) -> str:
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{_VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
     variants = 0
     for rendition, prefix in zip(manifest.renditions, manifest.prefixes, strict=True):
-        if not carries(rendition):
+        if not is_fragmented(rendition):
             continue
         variants += 1
         lines += [
-            f"#EXT-X-STREAM-INF:BANDWIDTH={_peak_bps(rendition)},"
-            f'AVERAGE-BANDWIDTH={_average_bps(rendition)},CODECS="{rendition.codec_string}"',
+            f"#EXT-X-STREAM-INF:BANDWIDTH={peak_bps(rendition)},"
+            f'AVERAGE-BANDWIDTH={average_bps(rendition)},CODECS="{rendition.codec_string}"',
             f"{prefix}{MEDIA_PLAYLIST}",
         ]
     if not variants:
@@ -64,22 +60,3 @@ def render_media(rendition: Rendition) -> str:
     for chunk, length in zip(rendition.chunks, lengths, strict=True):
         lines += [f"#EXTINF:{length // _MICRO}.{length % _MICRO:06d},", chunk.body.name]
     return "\n".join([*lines, "#EXT-X-ENDLIST"]) + "\n"
-
-
-def _average_bps(rendition: Rendition) -> int:
-    total_bytes = sum(chunk.body.size_bytes for chunk in rendition.chunks)
-    return -(-total_bytes * 8 * rendition.rate_hz // rendition.samples)
-
-
-def _peak_bps(rendition: Rendition) -> int:
-    """Return the largest bit rate of any chunk at least half as long as the longest one.
-
-    RFC 8216bis, 4.4.6.2: segments shorter than half the target duration do not count by
-    themselves.
-    """
-    longest = max(chunk.valid_samples for chunk in rendition.chunks)
-    return max(
-        -(-chunk.body.size_bytes * 8 * rendition.rate_hz // chunk.valid_samples)
-        for chunk in rendition.chunks
-        if 2 * chunk.valid_samples >= longest
-    )

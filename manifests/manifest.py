@@ -34,6 +34,11 @@ class Manifest:
     refresh_url: str | None
 
 
+def is_fragmented(rendition: Rendition) -> bool:
+    """Return whether a rendition is in fragmented MP4, which HLS and DASH can carry."""
+    return rendition.tier.codec is not Codec.VORBIS
+
+
 def build_manifest(
     track: Track, grant: Grant, prefix: Prefix, *, refresh_url: str, codecs: Sequence[Codec]
 ) -> Manifest:

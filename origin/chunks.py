@@ -12,6 +12,7 @@ from catalogue import errors
 from catalogue.errors import ObjectNotFound, RangeUnsatisfiable
 from catalogue.nouns import Rendition, RenditionId, StoredObject, TrackId
 from manifests import hls
+from manifests.manifest import is_fragmented
 from origin.access import Parts
 from origin.problems import respond, responses
 from origin.services import Services
@@ -65,7 +66,7 @@ async def get_object(
 
 
 def _playlist(request: Request, rendition: Rendition) -> Response:
-    if not hls.carries(rendition):
+    if not is_fragmented(rendition):
         raise ObjectNotFound("Ogg renditions have no HLS playlist.")
     body = b"" if request.method == "HEAD" else hls.render_media(rendition).encode()
     return Response(body, media_type=hls.MEDIA_TYPE, headers={"Cache-Control": "no-store"})

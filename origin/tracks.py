@@ -11,7 +11,7 @@ from catalogue import errors
 from catalogue.errors import RequestInvalid
 from catalogue.nouns import Codec, RenditionId, Track, TrackId
 from catalogue.rules import ANONYMOUS_SESSION, grant_stream
-from manifests import hls, json, manifest
+from manifests import dash, hls, json, manifest
 from manifests.manifest import Manifest, build_manifest
 from origin.access import Parts, Territory
 from origin.problems import responses
@@ -106,6 +106,30 @@ def get_multivariant(
     """Return the HLS multivariant playlist of a track, with signed URLs."""
     found = _grant_manifest(parts, TrackId(track_id), territory, codecs)
     return _fresh(request, hls.render_multivariant(found).encode(), hls.MEDIA_TYPE)
+
+
+@router.api_route(
+    "/tracks/{track_id}/manifest.mpd",
+    methods=["GET", "HEAD"],
+    response_class=Response,
+    responses=_REFUSALS
+    | {
+        200: {
+            "description": "the media presentation description",
+            "content": {dash.MEDIA_TYPE: {"schema": {"type": "string"}}},
+        }
+    },
+)
+def get_mpd(
+    track_id: Annotated[str, Path(max_length=60)],
+    request: Request,
+    parts: Parts,
+    territory: Territory,
+    codecs: Codecs = "",
+) -> Response:
+    """Return the DASH manifest of a track, with signed URLs."""
+    found = _grant_manifest(parts, TrackId(track_id), territory, codecs)
+    return _fresh(request, dash.render_mpd(found), dash.MEDIA_TYPE)
 
 
 @router.get("/schemas/manifest.json")
