@@ -344,6 +344,24 @@ class OutputNotWritable(Unavailable):
     advice = "Check the folder's permissions and the free space, then run the same command again."
 
 
+class PressedFolderUnreadable(InvalidInput):
+    code = "pressed-folder-unreadable"
+    title = "The folder is none that lathe pressed, or its description is damaged"
+    advice = "Give a folder that `lathe transcode` made; press the master again if it is damaged."
+
+
+class MasterOutsideTree(InvalidInput):
+    code = "master-outside-tree"
+    title = "A symbolic link leads out of the folder"
+    advice = "Name the file that it leads to, if it is meant to be pressed."
+
+
+class ListUnreadable(InvalidInput):
+    code = "list-unreadable"
+    title = "The list of masters cannot be read"
+    advice = "Give a text file in UTF-8 with one path a line, or - for standard input."
+
+
 class AddressUnavailable(Unavailable):
     code = "address-unavailable"
     title = "The origin cannot listen there"

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
         default=(), description="JSON list of networks whose X-Lathe-Territory is believed"
     )
     max_master_bytes: int = Field(default=8 << 30, ge=1, description="largest master accepted")
+    ladder: Path | None = Field(
+        default=None, description="ladder of tiers in TOML; lathe's own when empty"
+    )
     threads: int = Field(default=2, ge=1, le=64, description="masters pressed at once by a process")
     heartbeat_s: float = Field(
         default=2.0, gt=0, description="how often a worker says that it lives"

@@ -1,5 +1,6 @@
 """Building a plant from settings: the only place that knows every adapter."""
 
+import os
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,11 @@ from workers.ledger import Ledger, Patience
 from workers.plant import Plant
 from workers.queue import Queue
 from workers.recovery import Sweeper
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def now() -> datetime:
@@ -117,7 +123,8 @@ def build_plant(house: House) -> Plant:
         ledger=ledger,
         jobs=house.jobs,
         store=house.store,
-        ladder=read_ladder(),
+        ladder=read_ladder(settings.ladder),
+        lanes=max(1, count_cores() // settings.threads),
         now=now,
     )
     sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)

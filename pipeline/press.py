@@ -52,13 +52,20 @@ def plan_press(path: Path, sha256: Sha256, tiers: Sequence[Tier]) -> PressPlan:
     Raises what ``probe_master`` raises, and NoTierEarned.
     """
     master = probe_master(path, sha256)
+    return plan_again(master, tiers)
+
+
+def plan_again(master: Master, tiers: Sequence[Tier]) -> PressPlan:
+    """Return the plan for a master that was probed before. Raises NoTierEarned."""
     earned, refused = plan_tiers(master, tiers)
-    if not earned:
-        reasons = {tier.tier: tier.reason for tier in refused}
-        raise NoTierEarned("It earns no tier of those asked for.", **reasons)
     build = ffmpeg.build_identity()
-    recipes = tuple(plan_recipe(master, tier, build=build) for tier in earned)
-    return PressPlan(master=master, recipes=recipes, refused=tuple(refused))
+    recipes = [plan_recipe(master, tier, build=build) for tier in earned]
+    if master.declared_samples is not None:
+        recipes, empty = _sort_out_empty(master, recipes, master.declared_samples)
+        refused += empty
+    if not recipes:
+        raise _no_tier(refused)
+    return PressPlan(master=master, recipes=tuple(recipes), refused=tuple(refused))
 
 
 def press(
@@ -88,9 +95,9 @@ def press(
     progress = _progress(master, report)
     decoded = transcode(path, master, work, progress=progress, should_stop=should_stop)
     report("publish", 99)
-    kept, empty = _sort_out_empty(plan, decoded.samples)
+    kept, empty = _sort_out_empty(master, plan.recipes, decoded.samples)
     if not kept:
-        raise NoTierEarned("It is too short.", **{tier.tier: tier.reason for tier in empty})
+        raise _no_tier([*plan.refused, *empty])
     return Pressing(
         master=master,
         decoded=decoded,
@@ -101,12 +108,19 @@ def press(
     )
 
 
-def _sort_out_empty(plan: PressPlan, samples: int) -> tuple[list[Recipe], list[TierRefused]]:
+def _no_tier(refused: Sequence[TierRefused]) -> NoTierEarned:
+    reasons = {tier.tier: tier.reason for tier in refused}
+    return NoTierEarned("It earns no tier of those asked for.", **reasons)
+
+
+def _sort_out_empty(
+    master: Master, recipes: Sequence[Recipe], samples: int
+) -> tuple[list[Recipe], list[TierRefused]]:
     """Return the recipes that give a sample at all, and the tiers of those that give none."""
     kept: list[Recipe] = []
     empty: list[TierRefused] = []
-    for recipe in plan.recipes:
-        if recipe.samples_of(samples, plan.master.rate_hz):
+    for recipe in recipes:
+        if recipe.samples_of(samples, master.rate_hz):
             kept.append(recipe)
         else:
             reason = f"the master is too short: it has no sample at {recipe.rate_hz} Hz"

@@ -23,6 +23,7 @@ def declare_press(
     jobs: Jobs,
     store: ObjectStore,
     ladder: Sequence[Tier],
+    lanes: int,
     now: Callable[[], datetime],
 ) -> None:
     """Declare the actor that presses the master of a job and publishes what came of it."""
@@ -37,8 +38,14 @@ def declare_press(
                 pressing = None
                 if jobs.missing(wanted):
                     pressing = press(
-                        path, plan, store, report=held.report, should_stop=held.should_stop
+                        path,
+                        plan,
+                        store,
+                        lanes=lanes,
+                        report=held.report,
+                        should_stop=held.should_stop,
                     )
+                    wanted = [rendition.id for rendition in pressing.renditions]
             except InvalidInput as fault:
                 raise _named(fault, path.name, delivery.filename) from fault
         held.report("publish", 99)

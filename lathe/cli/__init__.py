@@ -9,12 +9,14 @@ import click
 
 _COMMANDS = {
     "transcode": "Press masters into a folder, without any server.",
+    "inspect": "Verify pressed folders against what they declare.",
     "serve": "Run the origin, with workers inside when the queue is inline.",
     "worker": "Run workers on the Redis queue.",
     "keys": "Make API keys for labels.",
+    "completion": "Print the completion script of a shell.",
 }
 
-EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 4, 130
+EXIT_FAILED, EXIT_FINDINGS, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 3, 4, 130
 
 
 class _LazyGroup(click.Group):

@@ -1,51 +1,134 @@
 """``lathe transcode``: masters in, folders of renditions out."""
 
-import time
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
+from types import FrameType
 
 import click
 
-from lathe.cli import exit_code, show_error
-from lathe.pressing import PressedFolder, press_to_folder
+from catalogue.errors import ListUnreadable
+from lathe.batch import Event, Order, Tally, run_batch
+from lathe.cli import EXIT_FAILED, EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_UNAVAILABLE
+from lathe.cli.reporting import JsonReport, WordReport
+from lathe.masters import Found, find_masters, read_list
+from lathe.pressing import Overwrite, clear_drafts
+from lathe.wiring import count_cores
 from pipeline.tiers import choose_tiers, read_ladder
+
+_PATH = click.Path(path_type=Path)
 
 
 @click.command("transcode")
-@click.argument(
-    "masters", nargs=-1, required=True, metavar="MASTER…", type=click.Path(path_type=Path)
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to press into.")
+@click.argument("masters", nargs=-1, metavar="[MASTER]…", type=_PATH)
+@click.option("--out", required=True, type=_PATH, help="Folder to press into.")
+@click.option("--list", "lists", multiple=True, help="File with one path a line; - for stdin.")
 @click.option("--tiers", help="Tiers to make, by commas; all that a master earns when left out.")
-def command(masters: tuple[Path, ...], out: Path, tiers: str | None) -> int:
-    """Press each MASTER into a folder of its own below the --out folder.
+@click.option("--ladder", type=_PATH, help="Ladder of tiers in TOML; lathe's own when left out.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Masters at once; one per core if unset.")
+@click.option(
+    "--overwrite",
+    type=click.Choice(list(Overwrite)),
+    default=Overwrite.IF_CHANGED,
+    show_default=True,
+    help="What to do about masters that are pressed already.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be made, and make nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One event a line, as JSON, on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Only failures and findings.")
+def command(
+    masters: tuple[Path, ...],
+    out: Path,
+    lists: tuple[str, ...],
+    tiers: str | None,
+    ladder: Path | None,
+    jobs: int | None,
+    overwrite: Overwrite,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Press masters, each into a folder of its own below the --out folder.
 
-    One that fails does not stop the others. Exits with 0 when all are done, 1 when some failed,
-    4 when the output or ffmpeg is unavailable.
+    MASTER is a file, or a folder that is searched for audio files. A folder appears when all of
+    it is whole; a run that was stopped is continued by the same command, and costs a hash for
+    each master that is finished. One that fails does not stop the others.
+
+    Exits with 0 when all are done, 1 when some failed, 2 for wrong usage, 3 when all are done but
+    there is something to know of some, 4 when the output or ffmpeg is unavailable, and 130 when
+    interrupted.
     """
+    if not masters and not lists:
+        raise click.UsageError("Name a master, or a --list.")
     names = None if tiers is None else [name.strip() for name in tiers.split(",")]
-    chosen = choose_tiers(read_ladder(), names)
-    worst = 0
-    for master in masters:
-        began = time.monotonic()
-        try:
-            pressed = press_to_folder(master, out, chosen)
-        except Exception as fault:
-            show_error(fault, file=str(master))
-            worst = max(worst, exit_code(fault))
-        else:
-            _print(master, pressed, time.monotonic() - began)
-    return worst
-
-
-def _print(master: Path, pressed: PressedFolder, seconds: float) -> None:
-    pressing = pressed.pressing
-    renditions = pressing.renditions
-    click.echo(
-        f"{master}: {pressing.decoded.samples} samples at {pressing.master.rate_hz} Hz, "
-        f"{' '.join(rendition.tier.name for rendition in renditions)}, "
-        f"{sum(len(rendition.chunks) for rendition in renditions)} chunks, "
-        f"{sum(rendition.size_bytes for rendition in renditions):,} bytes, {seconds:.1f} s"
+    cores = count_cores()
+    order = Order(
+        out=out,
+        tiers=choose_tiers(read_ladder(ladder), names),
+        named=frozenset(names or ()),
+        overwrite=Overwrite(overwrite),
+        dry_run=dry_run,
+        jobs=jobs or cores,
+        cores=cores,
     )
-    for refused in pressing.refused:
-        click.echo(f"  no {refused.tier}: {refused.reason}")
-    click.echo(f"  {pressed.folder}")
+    clear_drafts(out)
+
+    def find() -> Iterator[Found]:
+        return find_masters(chain(masters, *map(_read_list, lists)), out)
+
+    if watched := sys.stderr.isatty() and not quiet and "-" not in lists:
+        # Only a terminal needs what draws on it.
+        from lathe.cli.progress import show_progress
+    report = JsonReport() if as_json else WordReport(quiet=quiet)
+    with _stopping() as stop, show_progress(find) if watched else nullcontext() as progress:
+
+        def listen(event: Event) -> None:
+            report.hear(event)
+            if progress is not None:
+                progress.hear(event)
+
+        tally = run_batch(find(), order, listen, stop)
+    report.finish(tally)
+    return EXIT_INTERRUPTED if stop.is_set() else _exit_code(tally)
+
+
+def _read_list(name: str) -> Iterator[Path]:
+    if name == "-":
+        yield from read_list(sys.stdin)
+        return
+    try:
+        with open(name, encoding="utf-8", errors="surrogateescape") as file:
+            yield from read_list(file)
+    except OSError as fault:
+        raise ListUnreadable(f"{name}: {fault.strerror}.") from fault
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Give an event that the first SIGINT or SIGTERM sets; the second one acts as usual."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_code(tally: Tally) -> int:
+    if tally.unavailable:
+        return EXIT_UNAVAILABLE
+    if tally.failed:
+        return EXIT_FAILED
+    return EXIT_FINDINGS if tally.findings else 0

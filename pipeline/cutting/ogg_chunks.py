@@ -141,7 +141,11 @@ class OggCutter:
         )
 
     def _paginate(self, stretch: _Stretch, final_samples: int | None) -> bytes:
-        """Return pages of at most a second and 255 segments; the last of a track says so."""
+        """Return pages of at most a second and 255 segments; the last of a track says so.
+
+        The first packet of a track decodes to nothing and gets a page of its own, at position 0:
+        were the first audio page also the last, decoders could not tell at which end to trim.
+        """
         pages: list[bytes] = []
         first, segments, page_start = 0, 0, stretch.start
         count = len(stretch.packets)
@@ -150,9 +154,9 @@ class OggCutter:
             is_last = place + 1 == count
             room = 0 if is_last else count_segments(len(stretch.packets[place + 1]))
             full = segments + room > MAX_SEGMENTS
-            if not (is_last or full or stretch.ends[place] - page_start >= self._rate_hz):
-                continue
             end = stretch.ends[place]
+            if not (is_last or full or end == 0 or end - page_start >= self._rate_hz):
+                continue
             pages.append(
                 build_page(
                     stretch.packets[first : place + 1],
