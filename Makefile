@@ -1,5 +1,5 @@
 # Every target sets up what it needs by itself.
-.PHONY: run test check bench lock clean
+.PHONY: run test test-clients check bench lock clean
 
 run:
 	@tools/setup run
@@ -7,7 +7,12 @@ run:
 
 test:
 	@tools/setup dev
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --ignore=tests/clients
+
+# Independent judges of manifests, and real players: a browser, VLC, GStreamer and others.
+test-clients:
+	@tools/setup clients
+	@.venv/bin/python -m pytest tests/clients
 
 check:
 	@tools/setup dev
@@ -27,6 +32,9 @@ lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 --extra install -c requirements/dev.lock pyproject.toml \
 	    -o requirements/run.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 --extra dev --extra clients -c requirements/dev.lock \
+	    pyproject.toml -o requirements/clients.lock
 
 clean:
 	rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
