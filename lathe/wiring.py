@@ -1,6 +1,5 @@
 """Building a plant from settings: the only place that knows every adapter."""
 
-import os
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from catalogue.database.tracks import SqlTracks
 from catalogue.errors import OutputNotWritable
 from catalogue.identifiers import make_id
 from catalogue.port import Jobs, Keys, StoredKey, Tracks
+from lathe.machine import count_cores
 from lathe.settings import Settings
 from protection.keyring import KeyRing, load_or_make_ring, parse_ring
 from protection.tokens import make_api_key, random_bytes
@@ -26,11 +26,6 @@ from workers.ledger import Ledger, Patience
 from workers.plant import Plant
 from workers.queue import Queue
 from workers.recovery import Sweeper
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def now() -> datetime:

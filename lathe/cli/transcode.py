@@ -15,9 +15,9 @@ from catalogue.errors import ListUnreadable
 from lathe.batch import Event, Order, Tally, run_batch
 from lathe.cli import EXIT_FAILED, EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_UNAVAILABLE
 from lathe.cli.reporting import JsonReport, WordReport
+from lathe.machine import count_cores
 from lathe.masters import Found, find_masters, read_list
 from lathe.pressing import Overwrite, clear_drafts
-from lathe.wiring import count_cores
 from pipeline.tiers import choose_tiers, read_ladder
 
 _PATH = click.Path(path_type=Path)
