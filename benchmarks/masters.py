@@ -8,7 +8,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "audio"
 
 
 def list_fixtures() -> list[Path]:
-    """Return every valid fixture."""
+    """Return every lossless fixture that can be pressed; a lossy one is a finding."""
     return [FIXTURES / file for file in _depths()]
 
 
@@ -24,4 +24,4 @@ def make_long_master(folder: Path, fixture: str, seconds: int) -> Path:
 
 def _depths() -> dict[str, int]:
     rows = json.loads((FIXTURES / "facts.json").read_text("utf-8"))
-    return {row["file"]: row["bits"] for row in rows}
+    return {row["file"]: row["bits"] for row in rows if row["bits"] is not None}

@@ -1,4 +1,4 @@
-"""Running a command and saying what it cost."""
+"""Running commands and saying what they cost."""
 
 import os
 import subprocess
@@ -41,28 +41,39 @@ class Cost:
         )
 
 
-NOTHING = Cost(cpu_s=0, wall_s=0)
+def run(command: Sequence[str | Path], *, tools: Path | None = None) -> Cost:
+    """Run a command to its end and return its cost. Raises CalledProcessError.
 
-
-def run(command: Sequence[str | Path]) -> Cost:
-    """Run a command to its end and return its cost. Raises CalledProcessError."""
+    ``tools`` is a folder whose programs are found before all others.
+    """
+    path = os.environ["PATH"] if tools is None else f"{tools}:{os.environ['PATH']}"
     began = time.monotonic()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "PATH": path},
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            sys.stderr.buffer.write(said.read())
+            raise subprocess.CalledProcessError(process.returncode, command)
     return Cost(cpu_s=used.ru_utime + used.ru_stime, wall_s=time.monotonic() - began)
 
 
-def run_lathe(arguments: Sequence[str | Path]) -> Cost:
+def run_lathe(arguments: Sequence[str | Path], *, tools: Path | None = None) -> Cost:
     """Run ``lathe`` with ``arguments`` and return its cost, its own peak memory included."""
     with tempfile.NamedTemporaryFile() as place:
-        cost = run([sys.executable, "-c", _LATHE_AND_ITS_MEMORY, place.name, *arguments])
+        command = [sys.executable, "-c", _LATHE_AND_ITS_MEMORY, place.name, *arguments]
+        cost = run(command, tools=tools)
         own_memory_bytes = int(Path(place.name).read_text()) * 1024
     return Cost(cpu_s=cost.cpu_s, wall_s=cost.wall_s, own_memory_bytes=own_memory_bytes)
 
 
 def total(costs: Iterable[Cost]) -> Cost:
     """Return the sum of costs paid one after the other."""
-    return sum(costs, start=NOTHING)
+    return sum(costs, start=Cost(cpu_s=0, wall_s=0))
