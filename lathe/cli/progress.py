@@ -13,6 +13,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 
 from lathe.batch import Advanced, Event, Failed, Planned, Pressed, Started
@@ -23,11 +24,12 @@ _HUNDRED = 100
 
 
 class LiveProgress:
-    """Moves the bars as events come."""
+    """Moves the bars, which count bytes of masters, as events come."""
 
     def __init__(self, progress: Progress, masters: int, size_bytes: int) -> None:
         self._progress = progress
         self._sizes: dict[Path, int] = {}
+        self._done: dict[Path, int] = {}
         self._tasks: dict[Path, TaskID] = {}
         self._whole = progress.add_task(f"{masters} masters", total=max(1, size_bytes))
 
@@ -36,15 +38,22 @@ class LiveProgress:
         match event:
             case Started():
                 name = show_name(Path(event.file.name))
-                self._sizes[event.file] = event.size_bytes
-                self._tasks[event.file] = self._progress.add_task(name, total=_HUNDRED)
+                self._sizes[event.file], self._done[event.file] = event.size_bytes, 0
+                self._tasks[event.file] = self._progress.add_task(name, total=event.size_bytes)
             case Advanced():
-                if event.file in self._tasks:
-                    self._progress.update(self._tasks[event.file], completed=event.percent)
+                self._reach(event.file, event.percent)
             case Planned() | Pressed() | Failed():
+                self._reach(event.file, _HUNDRED)
                 if event.file in self._tasks:
                     self._progress.remove_task(self._tasks.pop(event.file))
-                self._progress.advance(self._whole, self._sizes.pop(event.file, 0))
+
+    def _reach(self, file: Path, percent: int) -> None:
+        if file not in self._tasks:
+            return
+        done = self._sizes[file] * percent // _HUNDRED
+        self._progress.update(self._tasks[file], completed=done)
+        self._progress.advance(self._whole, max(0, done - self._done[file]))
+        self._done[file] = max(done, self._done[file])
 
 
 @contextmanager
@@ -58,6 +67,7 @@ def show_progress(find: Callable[[], Iterable[Found]]) -> Iterator[LiveProgress]
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
+        TransferSpeedColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

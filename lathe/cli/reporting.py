@@ -32,8 +32,10 @@ class WordReport:
             case Planned():
                 click.echo(_describe_planned(event))
 
-    def finish(self, tally: Tally) -> None:
+    def finish(self, tally: Tally, *, interrupted: bool) -> None:
         """Say how it all went."""
+        if interrupted:
+            click.echo("lathe: interrupted; the same command goes on from here", err=True)
         if self._quiet:
             return
         counts = {
@@ -45,7 +47,7 @@ class WordReport:
         }
         words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         speed = f", {tally.sound_s / tally.seconds:.0f} × real time" if tally.sound_s else ""
-        click.echo(f"{words or 'nothing to press'} in {tally.seconds:.1f} s{speed}", err=True)
+        click.echo(f"{words or 'nothing pressed'} in {tally.seconds:.1f} s{speed}", err=True)
 
 
 class JsonReport:
@@ -87,10 +89,11 @@ class JsonReport:
                 show_error(event.fault, file=show_name(event.file))
                 _write("failed", **_failed_fields(event))
 
-    def finish(self, tally: Tally) -> None:
+    def finish(self, tally: Tally, *, interrupted: bool) -> None:
         """Write the summary."""
         _write(
             "summary",
+            interrupted=interrupted,
             pressed=tally.pressed,
             planned=tally.planned,
             kept=tally.kept,

@@ -32,8 +32,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--jobs", type=click.IntRange(1, 256), help="Masters at once; one per core if unset.")
 @click.option(
     "--overwrite",
-    type=click.Choice(list(Overwrite)),
-    default=Overwrite.IF_CHANGED,
+    type=click.Choice([choice.value for choice in Overwrite]),
+    default=Overwrite.IF_CHANGED.value,
     show_default=True,
     help="What to do about masters that are pressed already.",
 )
@@ -47,7 +47,7 @@ def command(
     tiers: str | None,
     ladder: Path | None,
     jobs: int | None,
-    overwrite: Overwrite,
+    overwrite: str,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -92,7 +92,7 @@ def command(
                 progress.hear(event)
 
         tally = run_batch(find(), order, listen, stop)
-    report.finish(tally)
+    report.finish(tally, interrupted=stop.is_set())
     return EXIT_INTERRUPTED if stop.is_set() else _exit_code(tally)
 
 
