@@ -2,7 +2,7 @@
 
 import redis
 from dramatiq import Broker, Message
-from dramatiq.errors import ConnectionError as BrokerConnectionError
+from dramatiq.errors import BrokerConnectionError
 
 from catalogue.errors import QueueUnavailable
 from catalogue.nouns import JobId
