@@ -332,6 +332,18 @@ class QueueUnavailable(Unavailable):
     advice = "Nothing is lost: the job is sent again when the queue is back."
 
 
+class StoreUnavailable(Unavailable):
+    code = "store-unavailable"
+    title = "The object store is away"
+    advice = "Nothing is lost: the work goes on when the store is back."
+
+
+class StoreRefused(Unavailable):
+    code = "store-refused"
+    title = "The object store refuses what lathe asks"
+    advice = "An operator checks the credentials, the bucket and its policy."
+
+
 class SettingsInvalid(InvalidInput):
     code = "settings-invalid"
     title = "The settings are not valid"

@@ -24,8 +24,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     state: Path = Field(default=Path("var"), description="folder of everything that lathe keeps")
-    catalogue: str = Field(default="", description="sqlite:///PATH; empty: in the state folder")
-    store: str = Field(default="", description="file:///PATH; empty: in the state folder")
+    catalogue: str = Field(
+        default="",
+        description="sqlite:///PATH or postgresql://USER@HOST/NAME; empty: in the state folder",
+    )
+    store: str = Field(
+        default="",
+        description="file:///PATH or s3://BUCKET?endpoint=URL; empty: in the state folder",
+    )
     queue: str = Field(default="inline:", description="inline: or redis://HOST:PORT/DB")
     url_keys: SecretStr = Field(
         default=SecretStr(""), description="ring of signing keys; empty: made in the state folder"
@@ -58,13 +64,9 @@ class Settings(BaseSettings):
         return self.catalogue or f"sqlite:///{self.state.absolute() / 'catalogue.sqlite3'}"
 
     @property
-    def store_root(self) -> Path:
-        """The local store's folder. Raises SettingsInvalid for any other kind of store."""
-        if not self.store:
-            return self.state.absolute() / "store"
-        if not self.store.startswith("file:///"):
-            raise SettingsInvalid("The store is file:///PATH.", setting="LATHE_STORE")
-        return Path(self.store.removeprefix("file://"))
+    def store_url(self) -> str:
+        """The store's URL."""
+        return self.store or f"file://{self.state.absolute() / 'store'}"
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -67,10 +67,23 @@ def open_house(settings: Settings) -> House:
         keys=SqlKeys(engine),
         tracks=SqlTracks(engine),
         jobs=SqlJobs(engine),
-        store=LocalStore(settings.store_root),
+        store=open_store(settings),
         broker=broker,
         queue=Queue(broker),
     )
+
+
+def open_store(settings: Settings) -> ObjectStore:
+    """Return the store that the settings name. Raises SettingsInvalid."""
+    url = settings.store_url
+    if url.startswith("file:///"):
+        return LocalStore(Path(url.removeprefix("file://")))
+    # An embedded plant never loads boto3.
+    from storage.s3 import S3Store, parse_s3_url
+
+    store = S3Store(parse_s3_url(url), settings.state.absolute() / "scratch")
+    store.make_bucket()
+    return store
 
 
 def make_state(state: Path) -> None:

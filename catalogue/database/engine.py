@@ -7,20 +7,22 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from catalogue.errors import CatalogueUnavailable
+from catalogue.errors import CatalogueUnavailable, SettingsInvalid
 
 _BUSY_TIMEOUT_S = 30
+_CONNECT_TIMEOUT_S = 3
+_MIGRATION_LOCK = 0x1A7E
 
 
 def open_engine(url: str) -> Engine:
     """Return an engine for ``sqlite:///…`` or ``postgresql://…``; nothing is connected yet."""
     if not url.startswith("sqlite:"):
-        return create_engine(url, pool_pre_ping=True)
+        return _open_postgresql(url)
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
@@ -38,11 +40,33 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def _open_postgresql(url: str) -> Engine:
+    try:
+        address = make_url(url)
+    except ArgumentError as fault:
+        raise SettingsInvalid("It is no database URL.", setting="LATHE_CATALOGUE") from fault
+    if address.drivername != "postgresql":
+        raise SettingsInvalid(
+            "The catalogue is sqlite:///PATH or postgresql://USER@HOST/NAME.",
+            setting="LATHE_CATALOGUE",
+        )
+    return create_engine(
+        address.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "lathe"},
+    )
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the database's tables to what this version expects; others wait meanwhile."""
     config = Config()
     config.set_main_option("script_location", "catalogue:migrations")
     with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            lock = select(func.pg_advisory_xact_lock(_MIGRATION_LOCK))
+            connection.execute(lock)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -72,5 +96,5 @@ def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
 def _translated() -> Iterator[None]:
     try:
         yield
-    except OperationalError as fault:
+    except (InterfaceError, OperationalError) as fault:
         raise CatalogueUnavailable(f"The database does not answer: {fault.orig}.") from fault

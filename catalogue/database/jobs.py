@@ -19,7 +19,14 @@ from sqlalchemy import (
 )
 
 from catalogue.database.engine import insert_new, reading, writing
-from catalogue.database.schema import deliveries, jobs, masters, renditions, track_renditions
+from catalogue.database.schema import (
+    deliveries,
+    jobs,
+    masters,
+    renditions,
+    track_renditions,
+    tracks,
+)
 from catalogue.errors import JobLost, JobNotFound, JobQuarantined
 from catalogue.nouns import (
     Delivery,
@@ -168,15 +175,26 @@ class SqlJobs:
             _change(connection, job_id, claim, done)
             if pressing is not None:
                 _keep_pressing(connection, pressing, now)
-            query = select(jobs.c.track_id).where(jobs.c.id == job_id)
-            track_id = connection.execute(query).scalar_one()
-            belongs = track_renditions.c.track_id == track_id
-            connection.execute(delete(track_renditions).where(belongs))
-            rows = [
-                {"track_id": track_id, "rendition_id": rendition_id, "place": place}
-                for place, rendition_id in enumerate(current)
-            ]
-            connection.execute(insert(track_renditions), rows)
+            _point_track(connection, job_id, current)
+
+
+def _point_track(connection: Connection, job_id: JobId, current: Sequence[RenditionId]) -> None:
+    """Let the job's track have ``current``, unless a later delivery of it is published already."""
+    own = select(jobs.c.track_id, deliveries.c.created_at).join(deliveries)
+    track_id, delivered_at = connection.execute(own.where(jobs.c.id == job_id)).one()
+    connection.execute(select(tracks.c.id).where(tracks.c.id == track_id).with_for_update())
+    later = select(jobs.c.id).join(deliveries)
+    done = and_(jobs.c.track_id == track_id, jobs.c.state == JobState.DONE)
+    newer = later.where(done, deliveries.c.created_at > delivered_at).limit(1)
+    if connection.execute(newer).first() is not None:
+        return
+    belongs = track_renditions.c.track_id == track_id
+    connection.execute(delete(track_renditions).where(belongs))
+    rows = [
+        {"track_id": track_id, "rendition_id": rendition_id, "place": place}
+        for place, rendition_id in enumerate(current)
+    ]
+    connection.execute(insert(track_renditions), rows)
 
 
 def read_job(connection: Connection, job_id: JobId) -> Job:

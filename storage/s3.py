@@ -1,0 +1,264 @@
+"""The object store on any S3 endpoint.
+
+An object is put whole and only where none stands (``If-None-Match: *``), with the checksum of its
+bytes, which the store verifies; large files go up in parts and appear when the last one is there.
+The SHA-256 of every object is kept in its metadata, so that a second put is compared without
+reading it. Sources: Amazon S3 API reference (PutObject, CompleteMultipartUpload), RFC 9110.
+"""
+
+import base64
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from catalogue.errors import (
+    ObjectDiffers,
+    ObjectNotFound,
+    OutputNotWritable,
+    SettingsInvalid,
+    StoreRefused,
+    StoreUnavailable,
+)
+from storage.keys import ObjectKey, require_key
+from storage.port import ObjectInfo
+
+_PART_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 20
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S, _ATTEMPTS = 3, 30, 3
+_MISSING = ("404", "NoSuchKey", "NotFound")
+_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+_HASH = "sha256"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class S3Place:
+    """Where objects are kept: a bucket, and at whose endpoint (none: Amazon's own)."""
+
+    bucket: str
+    endpoint: str | None
+    region: str
+    path_style: bool
+
+
+def parse_s3_url(url: str) -> S3Place:
+    """Return the place that ``s3://BUCKET?endpoint=URL&region=NAME&style=path|virtual`` names.
+
+    Raises SettingsInvalid.
+    """
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    style = options.get("style", "path" if "endpoint" in options else "virtual")
+    known = set(options) <= {"endpoint", "region", "style"} and style in ("path", "virtual")
+    if parts.scheme != "s3" or not parts.hostname or parts.path.strip("/") or not known:
+        raise SettingsInvalid(
+            "The store is s3://BUCKET?endpoint=URL&region=NAME&style=path.", setting="LATHE_STORE"
+        )
+    return S3Place(
+        bucket=parts.hostname,
+        endpoint=options.get("endpoint"),
+        region=options.get("region", "us-east-1"),
+        path_style=style == "path",
+    )
+
+
+class S3Store:
+    """Objects in a bucket; credentials come from the environment as boto3 finds them.
+
+    ``scratch`` is a local folder for masters on their way up or down.
+    """
+
+    def __init__(self, place: S3Place, scratch: Path) -> None:
+        self._bucket, self._scratch = place.bucket, scratch
+        self._client: Any = boto3.client(
+            "s3",
+            endpoint_url=place.endpoint,
+            region_name=place.region,
+            config=Config(
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                read_timeout=_READ_TIMEOUT_S,
+                retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+                max_pool_connections=64,
+                s3={"addressing_style": "path" if place.path_style else "virtual"},
+                # Other stores than Amazon's do not know the checksums boto3 would add by itself.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def put(self, key: ObjectKey, data: bytes) -> bool:
+        """Store ``data`` where nothing stands: see ObjectStore.put."""
+        digest = hashlib.sha256(data)
+        try:
+            with self._talking(key):
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=require_key(key),
+                    Body=data,
+                    IfNoneMatch="*",
+                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                    Metadata={_HASH: digest.hexdigest()},
+                )
+        except _AlreadyThere:
+            self._require_equal(key, digest.hexdigest())
+            return False
+        return True
+
+    def adopt(self, key: ObjectKey, path: Path) -> bool:
+        """Store a received file, in parts: see ObjectStore.adopt."""
+        try:
+            with _local(path), open(path, "rb") as file:
+                digest = hashlib.file_digest(file, _HASH).hexdigest()
+            with suppress(ObjectNotFound):
+                self._require_equal(key, digest)
+                return False
+            try:
+                self._upload(key, path, digest)
+            except _AlreadyThere:
+                self._require_equal(key, digest)
+                return False
+            return True
+        finally:
+            path.unlink(missing_ok=True)
+
+    def info(self, key: ObjectKey) -> ObjectInfo:
+        """Return the object's size: see ObjectStore.info."""
+        return ObjectInfo(size_bytes=self._head(key)["ContentLength"])
+
+    def read(self, key: ObjectKey, *, start: int = 0, size_bytes: int | None = None) -> bytes:
+        """Return a range of the object: see ObjectStore.read."""
+        if size_bytes == 0:
+            self._head(key)
+            return b""
+        end = "" if size_bytes is None else str(start + size_bytes - 1)
+        try:
+            with self._talking(key):
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=require_key(key), Range=f"bytes={start}-{end}"
+                )
+                data: bytes = answer["Body"].read()
+        except _OutOfRange:
+            return b""
+        return data
+
+    @contextmanager
+    def as_file(self, key: ObjectKey) -> Iterator[Path]:
+        """Give a verified copy that lasts as long as the context: see ObjectStore.as_file."""
+        expected = self._head(key)["Metadata"].get(_HASH)
+        with _local(self._scratch), tempfile.TemporaryDirectory(dir=self.staging()) as folder:
+            path = Path(folder) / "object"
+            measured = self._download(key, path)
+            if expected not in (None, measured):
+                raise ObjectDiffers(f"{key} does not hold the bytes that were put.", key=key)
+            yield path
+
+    def list(self, prefix: str) -> Iterator[ObjectKey]:
+        """Yield keys in order, a page at a time: see ObjectStore.list."""
+        token: dict[str, str] = {}
+        while True:
+            with self._talking(prefix):
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **token)
+            for found in page.get("Contents", []):
+                yield require_key(found["Key"])
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def staging(self) -> Path:
+        """Return the local scratch folder: see ObjectStore.staging."""
+        with _local(self._scratch):
+            self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._scratch
+
+    def make_bucket(self) -> None:
+        """Make the bucket unless it is there."""
+        try:
+            with self._talking(self._bucket):
+                self._client.head_bucket(Bucket=self._bucket)
+        except ObjectNotFound:
+            with self._talking(self._bucket):
+                self._client.create_bucket(Bucket=self._bucket)
+
+    def _upload(self, key: ObjectKey, path: Path, digest: str) -> None:
+        named = {"Bucket": self._bucket, "Key": require_key(key)}
+        with self._talking(key):
+            upload = self._client.create_multipart_upload(**named, Metadata={_HASH: digest})
+        whole = named | {"UploadId": upload["UploadId"]}
+        try:
+            with open(path, "rb") as file, self._talking(key):
+                parts: list[dict[str, Any]] = []
+                while data := file.read(_PART_BYTES):
+                    number = len(parts) + 1
+                    sent = self._client.upload_part(**whole, PartNumber=number, Body=data)
+                    parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+                self._client.complete_multipart_upload(
+                    **whole, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+                )
+        except BaseException:
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(**whole)
+            raise
+
+    def _download(self, key: ObjectKey, path: Path) -> str:
+        digest = hashlib.sha256()
+        with self._talking(key), open(path, "xb") as file:
+            answer = self._client.get_object(Bucket=self._bucket, Key=require_key(key))
+            for piece in answer["Body"].iter_chunks(_PIECE_BYTES):
+                digest.update(piece)
+                file.write(piece)
+        return digest.hexdigest()
+
+    def _head(self, key: ObjectKey) -> Any:
+        with self._talking(key):
+            return self._client.head_object(Bucket=self._bucket, Key=require_key(key))
+
+    def _require_equal(self, key: ObjectKey, digest: str) -> None:
+        stored = self._head(key)["Metadata"].get(_HASH)
+        if stored is None:
+            stored = hashlib.sha256(self.read(key)).hexdigest()
+        if stored != digest:
+            raise ObjectDiffers(f"{key} holds other bytes.", key=key)
+
+    @contextmanager
+    def _talking(self, key: str) -> Iterator[None]:
+        """Turn what the store or the line to it says into errors of the tree."""
+        try:
+            yield
+        except ClientError as fault:
+            code = str(fault.response.get("Error", {}).get("Code", ""))
+            status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            if code in _MISSING:
+                raise ObjectNotFound(f"{key} does not exist.", key=key) from fault
+            if code in _TAKEN or status == 412:
+                raise _AlreadyThere from fault
+            if code == "InvalidRange":
+                raise _OutOfRange from fault
+            if status >= 500 or code in ("SlowDown", "RequestTimeout"):
+                raise StoreUnavailable(f"The store answers {code or status}.", key=key) from fault
+            raise StoreRefused(f"The store answers {code or status}.", key=key) from fault
+        except BotoCoreError as fault:
+            raise StoreUnavailable(f"{type(fault).__name__}.", key=key) from fault
+
+
+class _AlreadyThere(Exception):
+    """Something stands under the key."""
+
+
+class _OutOfRange(Exception):
+    """The range begins at the object's end or after it."""
+
+
+@contextmanager
+def _local(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        raise OutputNotWritable(f"{place}: {fault.strerror}.") from fault
