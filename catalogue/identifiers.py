@@ -19,7 +19,8 @@ def parse_isrc(text: str) -> str:
     Source: ISO 3901:2019. Raises IsrcInvalid.
     """
     isrc = text.strip().upper().replace("-", "")
-    if not _ISRC.fullmatch(isrc):
+    # Some letters become others, even two, in capitals.
+    if not text.isascii() or not _ISRC.fullmatch(isrc):
         raise IsrcInvalid(f"{text[:40]!r} is not an ISRC.", isrc=text[:40])
     return isrc
 
@@ -29,7 +30,7 @@ def parse_territory(text: str) -> str:
     if text.strip().lower() == WORLDWIDE.lower():
         return WORLDWIDE
     code = text.strip().upper()
-    if len(code) != 2 or pycountry.countries.get(alpha_2=code) is None:
+    if not text.isascii() or len(code) != 2 or pycountry.countries.get(alpha_2=code) is None:
         raise TerritoryUnknown(f"{text[:40]!r} is no territory.", territory=text[:40])
     return code
 

@@ -99,11 +99,12 @@ class Jobs(Protocol):
         *,
         now: datetime,
         stale_before: datetime,
-        max_attempts: int,
+        max_silences: int,
     ) -> Job | None:
         """Take a queued job that is due, or a running one that went silent; None when neither.
 
-        Counts the attempt. A job that went silent ``max_attempts`` times is quarantined instead.
+        Counts the attempt. A job whose workers went silent ``max_silences`` times is quarantined
+        instead.
         """
 
     def beat(self, job_id: JobId, claim: str, *, stage: str, percent: int, now: datetime) -> None:
@@ -120,8 +121,8 @@ class Jobs(Protocol):
     def fail(self, job_id: JobId, claim: str, *, reason: Reason, now: datetime) -> None:
         """End a job that cannot succeed."""
 
-    def missing(self, renditions: Sequence[RenditionId]) -> list[RenditionId]:
-        """Return those of ``renditions`` that are not published."""
+    def missing(self, wanted: Sequence[RenditionId]) -> list[RenditionId]:
+        """Return those of ``wanted`` that are not published."""
 
     def publish(
         self,

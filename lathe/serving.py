@@ -26,7 +26,7 @@ def build_services(house: House) -> Services:
         signer=UrlSigner(open_ring(settings)),
         now=now,
         new_id=new_id,
-        territory=settings.territory.upper() or None,
+        territory=settings.territory or None,
         trusted_edges=settings.trusted_edges,
         max_master_bytes=settings.max_master_bytes,
     )

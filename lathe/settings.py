@@ -1,27 +1,28 @@
 """Settings: read once from the environment, frozen, unknown names refused."""
 
+import json
 import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from catalogue.errors import SettingsInvalid, TerritoryUnknown
-from catalogue.identifiers import parse_territory
+from catalogue.identifiers import WORLDWIDE, parse_territory
 
 PREFIX = "LATHE_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set; each field is ``LATHE_`` and its name in capitals.
 
     With none set, a plant runs whole in one process below ``state``: SQLite, a local folder, and
     workers inside the process.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     state: Path = Field(default=Path("var"), description="folder of everything that lathe keeps")
     catalogue: str = Field(
@@ -52,11 +53,29 @@ class Settings(BaseSettings):
     )
     threads: int = Field(default=2, ge=1, le=64, description="masters pressed at once by a process")
     heartbeat_s: float = Field(
-        default=2.0, gt=0, description="how often a worker says that it lives"
+        default=2.0, gt=0, le=3600, description="how often a worker says that it lives"
     )
     silence_s: float = Field(
-        default=12.0, gt=0, description="after how long without it a job is taken over"
+        default=12.0, gt=0, le=86_400, description="after how long without it a job is taken over"
     )
+
+    @field_validator("trusted_edges", mode="before")
+    @classmethod
+    def _parse_list(cls, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("territory")
+    @classmethod
+    def _parse_territory(cls, value: str) -> str:
+        if not value.strip():
+            return ""
+        try:
+            code = parse_territory(value)
+        except TerritoryUnknown:
+            code = WORLDWIDE
+        if code == WORLDWIDE:
+            raise ValueError("an ISO 3166-1 alpha-2 code is needed")
+        return code
 
     @property
     def catalogue_url(self) -> str:
@@ -75,8 +94,13 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             raise SettingsInvalid(f"{name} is no setting.", setting=name)
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name in known and value
+    }
     try:
-        settings = Settings()
+        settings = Settings.model_validate(given)
     except ValidationError as fault:
         first = fault.errors(include_input=False)[0]
         name = PREFIX + str(first["loc"][0]).upper()
@@ -86,9 +110,4 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             "LATHE_SILENCE_S must be at least three times LATHE_HEARTBEAT_S.",
             setting="LATHE_SILENCE_S",
         )
-    if settings.territory:
-        try:
-            parse_territory(settings.territory)
-        except TerritoryUnknown as fault:
-            raise SettingsInvalid(fault.detail, setting="LATHE_TERRITORY") from fault
     return settings

@@ -52,7 +52,10 @@ class Problem(BaseModel):
 
 def status_of(kind: type[LatheError]) -> int:
     """Return the HTTP status of an error class. Raises LookupError when none covers it."""
-    return next(STATUSES[ancestor] for ancestor in kind.__mro__ if ancestor in STATUSES)
+    for ancestor in kind.__mro__:
+        if ancestor in STATUSES:
+            return STATUSES[ancestor]
+    raise LookupError(kind.__name__)
 
 
 def describe(fault: LatheError) -> Problem:

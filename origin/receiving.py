@@ -103,7 +103,7 @@ class _Form:
             what = f"the part {sorted(missing)[0]}" if missing else "its end"
             raise RequestInvalid(f"The form lacks {what}.")
         return Received(
-            filename=PurePosixPath(self._filename.replace("\\", "/")).name[:255] or "master",
+            filename=_clean_filename(self._filename),
             path=path,
             size_bytes=self.size_bytes,
             sha256=Sha256(self.sha256.hexdigest()),
@@ -148,6 +148,13 @@ class _Form:
         self.size_bytes += len(data)
         if self.size_bytes > self._max_bytes:
             raise MasterTooLarge("It has more bytes than accepted.", max_bytes=self._max_bytes)
+
+
+def _clean_filename(said: str) -> str:
+    """Return the last part of what a client calls its file, as one line of plain text."""
+    name = PurePosixPath(said.replace("\\", "/")).name
+    printable = "".join(letter for letter in name if letter.isprintable())[:255].strip()
+    return printable if printable.strip(".") else "master"
 
 
 def _open_draft(path: Path) -> BinaryIO:

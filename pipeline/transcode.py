@@ -20,6 +20,8 @@ from pipeline import ffmpeg
 from pipeline.cutting.cut import Cutter
 from pipeline.recipe import DITHER, DITHER_FRAME_SAMPLES, RESAMPLER, Recipe
 
+_MASTER = "master"
+
 Progress = Callable[[int], None]
 """Told how many samples have been decoded so far."""
 
@@ -108,7 +110,7 @@ def build_commands(
     own = list(zip(lanes[0], sinks[0], strict=True))
     whole = [(recipe, sink) for recipe, sink in own if recipe.tier.hires]
     based = [(recipe, sink) for recipe, sink in own if not recipe.tier.hires]
-    source = graph.input(ffmpeg.input_url(path), **opened)["a:0"]
+    source = graph.input(_MASTER, **opened)["a:0"]
     needs_base = bool(links or based)
     taps = _split(source, 1 + len(whole) + needs_base)
     outputs = [_raw(taps.pop(), pcm, "s16le" if master.bits == 16 else "s24le")]
@@ -118,8 +120,10 @@ def build_commands(
         users = _split(at_base, len(links) + bool(based))
         outputs += [_raw(users.pop(), link, _wire_format(master)) for link in links]
         outputs += _encode_all(users.pop(), based, master) if based else []
+    # The graph's author takes no name that is not Unicode.
+    named = [ffmpeg.input_url(path) if word == _MASTER else word for word in _compile(outputs)]
     first = ffmpeg.Command(
-        arguments=[*([] if master.lossy else ["-xerror"]), *_compile(outputs)],
+        arguments=[*([] if master.lossy else ["-xerror"]), *named],
         sinks=[pcm, *links, *sinks[0]],
     )
     return [first, *map(partial(_build_lane, master), links, lanes[1:], sinks[1:])]

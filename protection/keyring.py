@@ -69,10 +69,10 @@ def load_or_make_ring(path: Path) -> KeyRing:
             os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    with open(path) as file:
+    with open(path, "rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if mode & 0o077:
             raise SettingsInvalid(
                 f"{path} may be read by others: give it mode 0600.", mode=f"{mode:04o}"
             )
-        return parse_ring(file.read())
+        return parse_ring(file.read().decode("utf-8", "replace"))

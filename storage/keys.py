@@ -31,8 +31,13 @@ def rendition_key(rendition: RenditionId, name: str) -> ObjectKey:
     return require_key(f"renditions/{rendition}/{name}")
 
 
+def is_key(text: str) -> bool:
+    """Return whether ``text`` is a key."""
+    return len(text) <= 200 and _KEY.fullmatch(text) is not None
+
+
 def require_key(text: str) -> ObjectKey:
     """Return ``text`` as a key. Raises ObjectNotFound when it is outside the grammar."""
-    if len(text) > 200 or not _KEY.fullmatch(text):
+    if not is_key(text):
         raise ObjectNotFound("The name is outside the grammar of keys.")
     return ObjectKey(text)

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from catalogue.errors import ObjectDiffers, ObjectNotFound, OutputNotWritable
-from storage.keys import ObjectKey, require_key
+from catalogue.errors import ObjectDiffers, ObjectNotFound, OutputNotWritable, StoreUnavailable
+from storage.keys import ObjectKey, is_key, require_key
 from storage.port import ObjectInfo
 
 _COMPARE_BYTES = 1 << 20
@@ -80,9 +80,9 @@ class LocalStore:
     def list(self, prefix: str) -> Iterator[ObjectKey]:
         """Yield keys in order, folder by folder: see ObjectStore.list."""
         for top in ("masters", "renditions"):
-            for key in _walk(self._root, top):
-                if key.startswith(prefix):
-                    yield require_key(key)
+            for name in _walk(self._root, top):
+                if name.startswith(prefix) and is_key(name):
+                    yield require_key(name)
 
     def staging(self) -> Path:
         """Return the folder of drafts: see ObjectStore.staging."""
@@ -107,15 +107,17 @@ def _link(draft: Path, place: Path) -> bool:
 
 
 def _walk(root: Path, folder: str) -> Iterator[str]:
-    with suppress(FileNotFoundError):
-        for entry in sorted(os.scandir(root / folder), key=lambda entry: entry.name):
-            name = f"{folder}/{entry.name}"
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(root, name)
+    """Yield the files below a folder in the order of their whole names."""
+    with suppress(ObjectNotFound), _reading(folder), os.scandir(root / folder) as found:
+        names = sorted(
+            f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+            for entry in found
+        )
+        for name in names:
+            if name.endswith("/"):
+                yield from _walk(root, f"{folder}/{name[:-1]}")
             else:
-                yield name
+                yield f"{folder}/{name}"
 
 
 @contextmanager
@@ -128,8 +130,10 @@ def _writing(key: str) -> Iterator[None]:
 
 
 @contextmanager
-def _reading(key: ObjectKey) -> Iterator[None]:
+def _reading(key: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as fault:
         raise ObjectNotFound(f"{key} does not exist.", key=key) from fault
+    except OSError as fault:
+        raise StoreUnavailable(f"{key}: {fault.strerror}.", key=key) from fault

@@ -30,7 +30,10 @@ def build_broker(url: str) -> Broker:
         broker = StubBroker(middleware=middleware)
     elif url.startswith(("redis://", "rediss://")):
         make_redis_broker: Any = RedisBroker
-        client = redis.Redis.from_url(url)
+        try:
+            client = redis.Redis.from_url(url)
+        except ValueError as fault:
+            raise SettingsInvalid("It is no Redis URL.", setting="LATHE_QUEUE") from fault
         broker = make_redis_broker(client=client, middleware=middleware, namespace="lathe")
     else:
         raise SettingsInvalid("The queue is `inline:` or `redis://…`.", setting="LATHE_QUEUE")

@@ -23,7 +23,7 @@ class Patience:
     resend: timedelta = timedelta(seconds=60)
     first_retry: timedelta = timedelta(seconds=5)
     longest_retry: timedelta = timedelta(minutes=10)
-    max_attempts: int = 3
+    max_silences: int = 3
     max_unexpected: int = 3
 
     def retry_after(self, attempts: int) -> timedelta:
@@ -80,21 +80,26 @@ class Ledger:
             claim,
             now=self._now(),
             stale_before=self._now() - self._patience.silence,
-            max_attempts=self._patience.max_attempts,
+            max_silences=self._patience.max_silences,
         )
         if job is None:
             return
-        held = HeldJob(job, self._shutting_down)
+        try:
+            self._hold(HeldJob(job, self._shutting_down), claim, work)
+        except JobLost:
+            log.warning("job %s was taken over by another worker", job_id)
+
+    def _hold(self, held: HeldJob, claim: str, work: Callable[[HeldJob], None]) -> None:
+        """Do the work, and record how it went unless it ended the job. Raises JobLost."""
         try:
             with self._beating(held, claim):
                 work(held)
         except JobLost:
-            log.warning("job %s was taken over by another worker", job_id)
+            raise
         except Stopped:
-            if not held.lost.is_set():
-                self._jobs.release(job_id, claim, now=self._now())
+            self._jobs.release(held.job.id, claim, now=self._now())
         except Exception as fault:
-            self._record(job, claim, fault)
+            self._record(held.job, claim, fault)
 
     @contextmanager
     def _beating(self, held: HeldJob, claim: str) -> Iterator[None]:

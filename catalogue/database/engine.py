@@ -7,7 +7,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -20,10 +20,27 @@ _MIGRATION_LOCK = 0x1A7E
 
 
 def open_engine(url: str) -> Engine:
-    """Return an engine for ``sqlite:///…`` or ``postgresql://…``; nothing is connected yet."""
-    if not url.startswith("sqlite:"):
-        return _open_postgresql(url)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S})
+    """Return an engine for ``sqlite:///…`` or ``postgresql://…``; nothing is connected yet.
+
+    Raises SettingsInvalid for any other URL.
+    """
+    try:
+        address = make_url(url)
+    except ArgumentError as fault:
+        raise SettingsInvalid("It is no database URL.", setting="LATHE_CATALOGUE") from fault
+    match address.drivername:
+        case "sqlite":
+            return _open_sqlite(address)
+        case "postgresql":
+            return _open_postgresql(address)
+    raise SettingsInvalid(
+        "The catalogue is sqlite:///PATH or postgresql://USER@HOST/NAME.",
+        setting="LATHE_CATALOGUE",
+    )
+
+
+def _open_sqlite(address: URL) -> Engine:
+    engine = create_engine(address, connect_args={"timeout": _BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
@@ -40,16 +57,7 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def _open_postgresql(url: str) -> Engine:
-    try:
-        address = make_url(url)
-    except ArgumentError as fault:
-        raise SettingsInvalid("It is no database URL.", setting="LATHE_CATALOGUE") from fault
-    if address.drivername != "postgresql":
-        raise SettingsInvalid(
-            "The catalogue is sqlite:///PATH or postgresql://USER@HOST/NAME.",
-            setting="LATHE_CATALOGUE",
-        )
+def _open_postgresql(address: URL) -> Engine:
     return create_engine(
         address.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,

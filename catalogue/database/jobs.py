@@ -104,7 +104,7 @@ class SqlJobs:
         *,
         now: datetime,
         stale_before: datetime,
-        max_attempts: int,
+        max_silences: int,
     ) -> Job | None:
         """See Jobs.claim."""
         waiting = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now)
@@ -113,14 +113,16 @@ class SqlJobs:
             row = connection.execute(select(jobs).where(free).with_for_update()).first()
             if row is None:
                 return None
-            if row.state == JobState.RUNNING and row.attempts >= max_attempts:
-                _quarantine(connection, job_id, row.attempts, now)
+            silences = row.silences + (row.state == JobState.RUNNING)
+            if silences >= max_silences:
+                _quarantine(connection, job_id, silences, now)
                 return None
             taken = {
                 "state": JobState.RUNNING,
                 "stage": "start",
                 "percent": 0,
                 "attempts": row.attempts + 1,
+                "silences": silences,
                 "claim": claim,
                 "heartbeat_at": now,
                 "updated_at": now,
@@ -254,16 +256,17 @@ def _change(connection: Connection, job_id: JobId, claim: str, values: dict[str,
         raise JobLost("Another worker holds the job, or it has ended.", job=job_id)
 
 
-def _quarantine(connection: Connection, job_id: JobId, attempts: int, now: datetime) -> None:
+def _quarantine(connection: Connection, job_id: JobId, silences: int, now: datetime) -> None:
     reason = Reason(
         code=JobQuarantined.code,
         title=JobQuarantined.title,
-        detail=f"{attempts} workers went silent while they held it.",
+        detail=f"{silences} workers went silent while they held it.",
         advice=JobQuarantined.advice,
-        measured={"attempts": attempts},
+        measured={"silences": silences},
     )
     ended = _ended(JobState.QUARANTINED, now, reason)
-    connection.execute(update(jobs).where(jobs.c.id == job_id).values(**ended))
+    values = ended | {"silences": silences}
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
 
 
 def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) -> None:

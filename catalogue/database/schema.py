@@ -120,6 +120,7 @@ jobs = Table(
     Column("stage", String(20), nullable=False),
     Column("percent", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("silences", Integer, nullable=False),
     Column("claim", String(40)),
     Column("heartbeat_at", Instant),
     Column("due_at", Instant, nullable=False),

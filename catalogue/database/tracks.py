@@ -63,6 +63,7 @@ class SqlTracks:
                     stage="wait",
                     percent=0,
                     attempts=0,
+                    silences=0,
                     due_at=now,
                     created_at=now,
                     updated_at=now,

@@ -1,5 +1,6 @@
 """``lathe serve``: the origin, with workers inside when the queue is inline."""
 
+import signal
 import threading
 from pathlib import Path
 
@@ -39,6 +40,9 @@ def command(folder: Path | None) -> None:
         threading.Thread(
             target=_demonstrate, args=(house, origin, folder, stop), daemon=True
         ).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The server raises again what it was stopped by, before the workers have stopped.
+        signal.signal(number, lambda *_: None)
     try:
         origin.run()
     finally:

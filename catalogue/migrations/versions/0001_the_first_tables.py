@@ -87,6 +87,7 @@ def upgrade() -> None:
         sa.Column("stage", sa.String(length=20), nullable=False),
         sa.Column("percent", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("silences", sa.Integer(), nullable=False),
         sa.Column("claim", sa.String(length=40), nullable=True),
         sa.Column("heartbeat_at", sa.BigInteger(), nullable=True),
         sa.Column("due_at", sa.BigInteger(), nullable=False),

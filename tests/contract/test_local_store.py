@@ -1,0 +1,64 @@
+"""What the local folder does besides the contract: a write that breaks off in the middle."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalogue.errors import ObjectNotFound
+from catalogue.nouns import RenditionId
+from storage.keys import rendition_key
+from storage.local import LocalStore
+
+KEY = rendition_key(RenditionId("aac-256-00ff"), "00000.m4s")
+DATA = b"\x5a" * 1_000_000
+LIMIT_BYTES = 65_536
+
+WRITER = f"""
+import pathlib, resource, signal, sys
+from catalogue.errors import OutputNotWritable
+from storage.local import LocalStore
+signal.signal(signal.SIGXFSZ, getattr(signal, sys.argv[2]))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({LIMIT_BYTES}, {LIMIT_BYTES}))
+try:
+    LocalStore(pathlib.Path(sys.argv[1])).put({KEY!r}, b"\\x5a" * 1_000_000)
+except OutputNotWritable as fault:
+    sys.exit(fault.measured["errno"])
+"""
+
+
+def write_past_the_limit(root: Path, action: str) -> subprocess.CompletedProcess[str]:
+    """Put an object in a process that the kernel lets write ``LIMIT_BYTES`` of it only."""
+    command = [sys.executable, "-c", WRITER, str(root), action]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+
+def sizes(root: Path) -> list[int]:
+    return [path.stat().st_size for path in root.rglob("*") if path.is_file()]
+
+
+def test_a_put_killed_in_the_middle_shows_nothing(tmp_path: Path) -> None:
+    assert write_past_the_limit(tmp_path, "SIG_DFL").returncode == -signal.SIGXFSZ
+    assert sizes(tmp_path) == [LIMIT_BYTES], "the writer was to be killed in the middle"
+    store = LocalStore(tmp_path)
+    assert list(store.list("")) == []
+    with pytest.raises(ObjectNotFound):
+        store.info(KEY)
+    assert store.put(KEY, DATA) is True
+    assert store.read(KEY) == DATA
+
+
+def test_a_put_that_fails_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
+    failed = write_past_the_limit(tmp_path, "SIG_IGN")
+    assert (failed.returncode, failed.stderr) == (1, "EFBIG\n")
+    assert sizes(tmp_path) == []
+
+
+def test_files_that_are_no_objects_are_not_listed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.put(KEY, DATA)
+    store.path(KEY).with_name("media.m3u8").write_text("#EXTM3U\n")
+    (tmp_path / "manifest.json").write_text("{}")
+    assert list(store.list("")) == [KEY]

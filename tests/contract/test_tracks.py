@@ -1,0 +1,158 @@
+"""What a catalogue of tracks promises: see catalogue.port.Tracks."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from catalogue.errors import JobNotFound, TrackNotFound, Unavailable
+from catalogue.nouns import DeliveryId, JobId, JobState, RenditionId, Right, TrackId
+from tests.contract.conftest import Catalogue
+from tests.contract.examples import (
+    AAC,
+    ALAC,
+    NOON,
+    OGG,
+    make_delivery,
+    make_metadata,
+    make_pressing,
+)
+
+LATER = NOON + timedelta(hours=1)
+
+
+def publish(catalogue: Catalogue, number: int, *, title: str = "Ode") -> TrackId:
+    """Deliver and publish a track of its own, and return its id."""
+    job_id = JobId(f"job_{number}")
+    metadata = make_metadata(isrc=f"ZZTST26{number:05d}", title=title)
+    job = catalogue.tracks.accept(make_delivery(number), metadata, job_id)
+    pressing = make_pressing(AAC)
+    catalogue.jobs.claim(job_id, "c", now=NOON, stale_before=NOON, max_silences=3)
+    ids = [rendition.id for rendition in pressing.renditions]
+    catalogue.jobs.publish(job_id, "c", current=ids, pressing=pressing, now=NOON)
+    return job.track_id
+
+
+def test_an_accepted_delivery_is_a_queued_job(catalogue: Catalogue) -> None:
+    delivery = make_delivery()
+    job = catalogue.tracks.accept(delivery, make_metadata(), JobId("job_1"))
+    assert (job.id, job.delivery_id, job.track_id) == ("job_1", delivery.id, delivery.track_id)
+    assert (job.state, job.attempts, job.percent) == (JobState.QUEUED, 0, 0)
+    assert (job.claim, job.heartbeat_at, job.reason, job.finished_at) == (None,) * 4
+    assert job.due_at == job.created_at == job.updated_at == NOON
+    assert catalogue.jobs.get(job.id) == job
+    assert catalogue.jobs.delivery(job.id) == delivery
+
+
+def test_an_accepted_track_has_its_metadata_and_no_renditions(catalogue: Catalogue) -> None:
+    delivery = make_delivery()
+    catalogue.tracks.accept(delivery, make_metadata("CA", "US"), JobId("job_1"))
+    track = catalogue.tracks.get(delivery.track_id)
+    assert track.metadata == make_metadata("CA", "US")
+    assert (track.label, track.renditions, track.updated_at) == ("the-label", (), NOON)
+
+
+def test_an_isrc_delivered_again_keeps_its_track(catalogue: Catalogue) -> None:
+    first = catalogue.tracks.accept(make_delivery(1), make_metadata("US"), JobId("job_1"))
+    again = make_delivery(2, created_at=LATER)
+    new = make_metadata("CA", "GB", title="Ode to Joy")
+    second = catalogue.tracks.accept(again, new, JobId("job_2"))
+    assert second.track_id == first.track_id
+    assert second.id != first.id
+    assert catalogue.jobs.delivery(second.id).track_id == first.track_id
+    track = catalogue.tracks.get(first.track_id)
+    assert track.metadata.title == "Ode to Joy"
+    assert track.metadata.rights == (Right(territory="CA"), Right(territory="GB"))
+    assert track.updated_at == LATER
+    with pytest.raises(TrackNotFound):
+        catalogue.tracks.get(again.track_id)
+
+
+def test_a_track_delivered_again_stays_published(catalogue: Catalogue) -> None:
+    track_id = publish(catalogue, 1)
+    before = catalogue.tracks.get(track_id).renditions
+    metadata = make_metadata(isrc="ZZTST2600001", title="Again")
+    catalogue.tracks.accept(make_delivery(2), metadata, JobId("job_2"))
+    assert catalogue.tracks.get(track_id).renditions == before
+
+
+def test_an_isrc_names_a_track_of_its_label_only(catalogue: Catalogue) -> None:
+    catalogue.tracks.accept(make_delivery(1), make_metadata(), JobId("job_1"))
+    other = make_delivery(2, label="another")
+    job = catalogue.tracks.accept(other, make_metadata(title="Other"), JobId("job_2"))
+    assert job.track_id == other.track_id
+    assert catalogue.tracks.get(make_delivery(1).track_id).metadata.title == "Ode"
+
+
+def test_threads_that_deliver_one_isrc_share_a_track(catalogue: Catalogue) -> None:
+    barrier = threading.Barrier(6)
+
+    def accept(number: int) -> TrackId:
+        barrier.wait()
+        job_id = JobId(f"job_{number}")
+        return catalogue.tracks.accept(make_delivery(number), make_metadata(), job_id).track_id
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(accept, range(6)))) == 1
+
+
+def test_a_refused_delivery_leaves_nothing(catalogue: Catalogue) -> None:
+    catalogue.tracks.accept(make_delivery(1), make_metadata(), JobId("job_1"))
+    clash = make_delivery(2, id=DeliveryId(make_delivery(1).id))
+    metadata = make_metadata(isrc="ZZTST2600002")
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        catalogue.tracks.accept(clash, metadata, JobId("job_2"))
+    with pytest.raises(TrackNotFound):
+        catalogue.tracks.get(clash.track_id)
+    with pytest.raises(JobNotFound):
+        catalogue.jobs.get(JobId("job_2"))
+
+
+def test_pages_hold_every_published_track_once_in_order(catalogue: Catalogue) -> None:
+    published = [publish(catalogue, number) for number in (5, 1, 4, 2, 3)]
+    unpublished = make_metadata(isrc="ZZTST2699999")
+    catalogue.tracks.accept(make_delivery(9), unpublished, JobId("job_9"))
+    seen: list[TrackId] = []
+    while page := catalogue.tracks.page(after=seen[-1] if seen else "", limit=2):
+        assert len(page) <= 2
+        assert all(track.renditions == () for track in page)
+        seen += [track.id for track in page]
+    assert seen == sorted(published)
+
+
+def test_renditions_keep_the_order_of_publishing(catalogue: Catalogue) -> None:
+    job = catalogue.tracks.accept(make_delivery(), make_metadata(), JobId("job_1"))
+    catalogue.jobs.claim(job.id, "c", now=NOON, stale_before=NOON, max_silences=3)
+    pressing = make_pressing(OGG, AAC, ALAC)
+    current = [pressing.renditions[place].id for place in (2, 0, 1)]
+    catalogue.jobs.publish(job.id, "c", current=current, pressing=pressing, now=NOON)
+    assert [each.id for each in catalogue.tracks.get(job.track_id).renditions] == current
+
+
+def test_a_published_rendition_is_found_as_it_was_declared(catalogue: Catalogue) -> None:
+    publish(catalogue, 1)
+    declared = make_pressing(AAC).renditions[0]
+    assert catalogue.tracks.rendition(declared.id) == declared
+    assert catalogue.tracks.rendition(RenditionId("aac-256-none")) is None
+
+
+@pytest.mark.parametrize("track_id", ["", "trk_none", "x" * 5000, "' OR 1=1 --"])
+def test_an_unknown_track_is_not_found(catalogue: Catalogue, track_id: str) -> None:
+    publish(catalogue, 1)
+    with pytest.raises(TrackNotFound):
+        catalogue.tracks.get(TrackId(track_id))
+
+
+@pytest.mark.parametrize("method", ["accept", "get", "page", "rendition"])
+def test_tracks_that_are_away_say_so(away_catalogue: Catalogue, method: str) -> None:
+    tracks = away_catalogue.tracks
+    calls: dict[str, Callable[[], object]] = {
+        "accept": lambda: tracks.accept(make_delivery(), make_metadata(), JobId("job_1")),
+        "get": lambda: tracks.get(TrackId("trk_1")),
+        "page": lambda: tracks.page(after="", limit=1),
+        "rendition": lambda: tracks.rendition(RenditionId("aac-256-none")),
+    }
+    with pytest.raises(Unavailable):
+        calls[method]()

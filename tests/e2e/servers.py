@@ -1,0 +1,290 @@
+"""Real servers for tests: lathe's own programs and Redis, each a process on a free port."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import urljoin
+
+import httpx
+
+from tests.audio_tools import FIXTURES
+
+LATHE = str(Path(sys.executable).with_name("lathe"))
+HANG_S = 60.0
+"""Longer than anything here takes: what is not there by then never comes."""
+
+_POLL_S = 0.02
+_Found = TypeVar("_Found")
+
+
+def wait_until(find: Callable[[], _Found | None], what: str) -> _Found:
+    """Return what ``find`` gives as soon as it is true."""
+    end = time.monotonic() + HANG_S
+    while time.monotonic() < end:
+        if found := find():
+            return found
+        time.sleep(_POLL_S)
+    raise AssertionError(f"never came: {what}")
+
+
+class Program:
+    """A process of its own whose output goes to a file, where tests read it."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self._command = command
+        self._environment = {"PATH": os.environ["PATH"], **environment}
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """All that the process has written since it was last started."""
+        return self._log.read_text("utf-8")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        assert self._process is None, "it runs"
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_for(self, pattern: str) -> str:
+        """Return the first group of ``pattern`` once the log has it."""
+
+        def find() -> str | None:
+            found = re.search(pattern, self.log)
+            assert found or self._process is None or self._process.poll() is None, self.log
+            return found and found[1]
+
+        return wait_until(find, f"{pattern} in the log")
+
+    def stop(self) -> int:
+        """End the process politely and return its exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process as a power cut does; its children are left to themselves."""
+        assert self._end(signal.SIGKILL) == -signal.SIGKILL
+
+    def close(self) -> None:
+        """Make sure that the process is gone."""
+        if self._process is not None:
+            self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None, "it does not run"
+        process, self._process = self._process, None
+        process.send_signal(number)
+        try:
+            return process.wait(HANG_S)
+        finally:
+            process.kill()
+            process.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Plant(Program):
+    """``lathe serve`` on a state folder, with settings by their names without ``LATHE_``."""
+
+    def __init__(self, state: Path, **settings: str) -> None:
+        self.state = state
+        state.mkdir(parents=True, exist_ok=True)
+        named = {f"LATHE_{name}": value for name, value in settings.items()}
+        self.environment = {"LATHE_STATE": str(state), "LATHE_PORT": "0", **named}
+        super().__init__([LATHE, "serve"], self.environment, state / "serve.log")
+        self.url = ""
+        self.key = ""
+
+    def start(self) -> None:
+        """Start it, and return when it answers; the first start of a state shows its key."""
+        super().start()
+        self.url = self.wait_for(r"origin: (http://\S+)\n")
+        wait_until(self._answers, "an answer to /health/ready")
+        shown = re.search(r"development key .*: (lathe_\S+)\n", self.log)
+        self.key = shown[1] if shown else self.key
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def make_key(self, label: str) -> str:
+        """Return a key that ``lathe keys create`` makes for a label."""
+        environment = {"PATH": os.environ["PATH"], **self.environment}
+        command = [LATHE, "keys", "create", label]
+        return subprocess.check_output(command, env=environment, text=True, timeout=HANG_S).strip()
+
+    @contextmanager
+    def client(self, key: str | None = None) -> Iterator[httpx.Client]:
+        """Give a client of the running origin with its key, another one, or (empty) none."""
+        key = self.key if key is None else key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        with httpx.Client(base_url=self.url, headers=headers, timeout=HANG_S) as client:
+            yield client
+
+    def worker(self, name: str) -> Program:
+        """Return a ``lathe worker`` with the same settings, not started yet."""
+        return Program([LATHE, "worker"], self.environment, self.state / f"{name}.log")
+
+    def objects(self) -> dict[str, tuple[int, bytes]]:
+        """Return every file of the store: when it was written, and its bytes."""
+        store = self.state / "store"
+        return {
+            str(path.relative_to(store)): (path.stat().st_mtime_ns, path.read_bytes())
+            for path in sorted(store.rglob("*"))
+            if path.is_file()
+        }
+
+
+class RedisServer(Program):
+    """``redis-server`` that keeps nothing on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        listen = ["--bind", "127.0.0.1", "--port", str(self._port)]
+        keep = ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+        super().__init__(["redis-server", *listen, *keep], {}, folder / "redis.log")
+
+    def start(self) -> None:
+        super().start()
+        self.wait_for("(Ready to accept connections)")
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process, empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the ids of the processes that a process started and that still run."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (folder / "stat").read_text("utf-8", "replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(status.rpartition(")")[2].split()[1]) == pid and command_line(int(folder.name)):
+            found.append(int(folder.name))
+    return found
+
+
+def releases() -> list[dict[str, Any]]:
+    """Return the releases that the fixtures come with: file and metadata of each."""
+    found: list[dict[str, Any]] = json.loads((FIXTURES / "releases.json").read_text("utf-8"))
+    return found
+
+
+def metadata_of(**said: Any) -> dict[str, Any]:
+    """Return good metadata with what is ``said`` in it."""
+    plain = {"title": "Test", "artist": "The Players", "isrc": "ZZTST2600001"}
+    return {**plain, "territories": ["Worldwide"], **said}
+
+
+def deliver(client: httpx.Client, file: Path, **metadata: Any) -> httpx.Response:
+    """Deliver a master as a label does."""
+    with open(file, "rb") as master:
+        said = json.dumps(metadata_of(**metadata))
+        return client.post(
+            "/v1/deliveries",
+            files={
+                "metadata": (None, said, "application/json"),
+                "master": (file.name, master, "application/octet-stream"),
+            },
+        )
+
+
+def get_job(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    """Return where a job stands."""
+    answer = client.get(f"/v1/jobs/{job_id}")
+    assert answer.status_code == 200, answer.text
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+def wait_for_job(
+    client: httpx.Client,
+    job_id: str,
+    ready: Callable[[dict[str, Any]], bool] = lambda job: job["finished_at"] is not None,
+) -> dict[str, Any]:
+    """Return a job when it is ``ready``; by default, when nothing more happens to it."""
+
+    def find() -> dict[str, Any] | None:
+        job = get_job(client, job_id)
+        return job if ready(job) else None
+
+    return wait_until(find, f"the end of {job_id}")
+
+
+def accepted(answer: httpx.Response) -> str:
+    """Return the id of the job that a delivery was answered with."""
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+class Listener:
+    """What a player knows of one track: its manifest, and the objects behind its URLs."""
+
+    def __init__(self, client: httpx.Client, track_id: str, codecs: str = "") -> None:
+        self.client = client
+        self.track_id = track_id
+        self.manifest_url = urljoin(str(client.base_url), f"/v1/tracks/{track_id}/manifest")
+        answer = client.get(self.manifest_url, params={"codecs": codecs} if codecs else {})
+        assert answer.status_code == 200, answer.text
+        self.manifest: dict[str, Any] = answer.json()
+        self.renditions: list[dict[str, Any]] = self.manifest["renditions"]
+
+    def rendition(self, tier: str) -> dict[str, Any]:
+        return next(each for each in self.renditions if each["tier"] == tier)
+
+    def url(self, rendition: dict[str, Any], name: str) -> str:
+        return urljoin(self.manifest_url, f"{rendition['base_url']}{name}")
+
+    def fetch(self, rendition: dict[str, Any], name: str) -> bytes:
+        answer = self.client.get(self.url(rendition, name))
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def bodies(self, rendition: dict[str, Any]) -> list[bytes]:
+        return [self.fetch(rendition, chunk["name"]) for chunk in rendition["chunks"]]
+
+    def joined(self, rendition: dict[str, Any]) -> bytes:
+        """Return the init object and every body, one after the other."""
+        init = self.fetch(rendition, rendition["init"]["name"])
+        return init + b"".join(self.bodies(rendition))
