@@ -86,7 +86,8 @@ class Jobs(Protocol):
         """Return jobs that a worker should be told of, the longest waiting first.
 
         Queued ones that are due, and running ones whose heartbeat stopped before
-        ``stale_before``; unless sent since ``sent_before`` (and since their last heartbeat).
+        ``stale_before``; unless sent since ``sent_before`` (and since they became due, or since
+        their last heartbeat).
         """
 
     def mark_sent(self, job_id: JobId, *, now: datetime) -> None:

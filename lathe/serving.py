@@ -54,6 +54,10 @@ class Origin:
         """Serve until SIGINT or SIGTERM; must be called in the main thread."""
         self._server.run(sockets=[self._socket])
 
+    def stop(self) -> None:
+        """Stop serving, now or as soon as it has begun; may be called from a signal handler."""
+        self._server.should_exit = True
+
     def wait_until_started(self, stop: threading.Event) -> bool:
         """Return True when requests are answered, False when ``stop`` came first."""
         while not self._server.started:

@@ -20,6 +20,7 @@ def build_api(services: Services) -> FastAPI:
         title="lathe",
         version="0.1.0",
         description=_DESCRIPTION,
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,

@@ -15,6 +15,7 @@ from manifests import hls
 from manifests.manifest import is_fragmented
 from origin.access import Parts
 from origin.problems import respond, responses
+from origin.routes import get_and_head
 from origin.services import Services
 from storage.keys import ObjectKey, rendition_key
 from storage.port import ObjectStore
@@ -26,10 +27,9 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _CONTENT_TYPES = {"mp4": "audio/mp4", "m4s": "audio/mp4", "ogg": "audio/ogg"}
 
 
-@router.api_route(
+@get_and_head(
+    router,
     "/s/{token}/{track_id}/{rendition_id}/{name}",
-    methods=["GET", "HEAD"],
-    response_class=Response,
     responses=responses(
         errors.Untrusted, errors.Gone, errors.ObjectNotFound, errors.RangeUnsatisfiable
     )
@@ -58,17 +58,17 @@ async def get_object(
     if found is None:
         found = await to_thread.run_sync(parts.published.load, rendition)
     if name == hls.MEDIA_PLAYLIST:
-        return _playlist(request, found[0])
+        return _playlist(found[0])
     stored = found[1].get(name)
     if stored is None:
         raise ObjectNotFound("The rendition has no object of this name.")
     return _answer(request, parts, rendition_key(rendition, name), stored)
 
 
-def _playlist(request: Request, rendition: Rendition) -> Response:
+def _playlist(rendition: Rendition) -> Response:
     if not is_fragmented(rendition):
         raise ObjectNotFound("Ogg renditions have no HLS playlist.")
-    body = b"" if request.method == "HEAD" else hls.render_media(rendition).encode()
+    body = hls.render_media(rendition).encode()
     return Response(body, media_type=hls.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 

@@ -132,9 +132,10 @@ def _accept(parts: Services, label: str, received: Received) -> Job:
         created_at=parts.now(),
     )
     job = parts.tracks.accept(delivery, metadata, JobId(parts.new_id("job")))
+    sent_at = parts.now()
     try:
         parts.queue.send(job.id)
-        parts.jobs.mark_sent(job.id, now=parts.now())
+        parts.jobs.mark_sent(job.id, now=sent_at)
     except QueueUnavailable:
         pass  # The job is in the ledger: a sweeper sends it when the queue is back.
     return job

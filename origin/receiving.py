@@ -18,6 +18,7 @@ from anyio import to_thread
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from catalogue.errors import MasterTooLarge, OutputNotWritable, RequestInvalid
 from catalogue.nouns import Sha256
@@ -62,6 +63,8 @@ async def receive(request: Request, staging: Path, max_bytes: int) -> AsyncItera
                 parser.finalize()
             except MultipartParseError as fault:
                 raise RequestInvalid(f"The form cannot be read: {fault}.") from fault
+            except ClientDisconnect as fault:
+                raise RequestInvalid("The sender hung up before the form's end.") from fault
             await to_thread.run_sync(_write, draft, form)
         yield form.received(path)
     finally:

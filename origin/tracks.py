@@ -15,6 +15,7 @@ from manifests import dash, hls, json, manifest
 from manifests.manifest import Manifest, build_manifest
 from origin.access import Parts, Territory
 from origin.problems import responses
+from origin.routes import get_and_head
 from origin.services import Services
 
 router = APIRouter(prefix="/v1", tags=["tracks"])
@@ -23,7 +24,11 @@ _PAGE_MAX = 200
 _TO_ROOT = "../../.."
 _GZIP_LEVEL = 5
 _REFUSALS = responses(
-    errors.TrackNotFound, errors.TrackNotReady, errors.RightsMissing, errors.RequestInvalid
+    errors.TrackNotFound,
+    errors.TrackNotReady,
+    errors.RightsMissing,
+    errors.RequestInvalid,
+    errors.TerritoryUnknown,
 )
 
 Codecs = Annotated[
@@ -60,10 +65,9 @@ def list_tracks(
     return TrackPage(tracks=[_summarise(track) for track in found], next=last)
 
 
-@router.api_route(
+@get_and_head(
+    router,
     "/tracks/{track_id}/manifest",
-    methods=["GET", "HEAD"],
-    response_class=Response,
     responses=_REFUSALS
     | {
         200: {
@@ -84,10 +88,9 @@ def get_manifest(
     return _fresh(request, json.render_json(found), manifest.MEDIA_TYPE)
 
 
-@router.api_route(
+@get_and_head(
+    router,
     "/tracks/{track_id}/master.m3u8",
-    methods=["GET", "HEAD"],
-    response_class=Response,
     responses=_REFUSALS
     | {
         200: {
@@ -108,10 +111,9 @@ def get_multivariant(
     return _fresh(request, hls.render_multivariant(found).encode(), hls.MEDIA_TYPE)
 
 
-@router.api_route(
+@get_and_head(
+    router,
     "/tracks/{track_id}/manifest.mpd",
-    methods=["GET", "HEAD"],
-    response_class=Response,
     responses=_REFUSALS
     | {
         200: {

@@ -65,6 +65,11 @@ def input_url(path: Path) -> str:
     return f"file:{path}"
 
 
+def without_path(said: str, path: Path) -> str:
+    """Return what a tool said, with the name of the file but not where it is kept."""
+    return said.replace(input_url(path), path.name).replace(str(path), path.name)
+
+
 @cache
 def build_identity() -> str:
     """Return what tells one ffmpeg build from another: version, configuration, library versions.
@@ -85,7 +90,7 @@ def probe(path: Path) -> dict[str, Any]:
     try:
         answer = json.loads(_run(command, timeout_s=PROBE_TIMEOUT_S))
     except subprocess.CalledProcessError as fault:
-        said = _last_line(fault.stderr or "")
+        said = without_path(_last_line(fault.stderr or ""), path)
         raise MasterUnreadable("No demuxer for an accepted format opens it.", tool=said) from fault
     except subprocess.TimeoutExpired as fault:
         raise MasterUnreadable(

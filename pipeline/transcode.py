@@ -202,9 +202,9 @@ def _explain(path: Path, master: Master, tap: PcmTap, fault: MasterCorrupt) -> E
     measured = {"declared_samples": declared, "decoded_samples": tap.samples}
     if declared is not None and ffmpeg.last_packet_end(path, master.rate_hz) < declared:
         return MasterTruncated("Its last audio frames are missing.", **measured)
-    return MasterCorrupt(
-        f"{fault.detail} It said: {fault.measured.get('tool')}", **{**fault.measured, **measured}
-    )
+    said = ffmpeg.without_path(str(fault.measured.get("tool", "nothing")), path)
+    detail = f"{fault.detail} It said: {said}"
+    return MasterCorrupt(detail, **{**fault.measured, "tool": said, **measured})
 
 
 def _require_whole(master: Master, tap: PcmTap) -> None:

@@ -132,7 +132,8 @@ class Ledger:
         if not known:
             log.error("job %s failed unexpectedly", job.id, exc_info=fault)
         in_vain = isinstance(fault, LatheError) and not fault.retryable
-        if in_vain or (not known and job.attempts >= self._patience.max_unexpected):
+        again = job.reason is not None and job.reason.code == Unexpected.code
+        if in_vain or (not known and again and job.attempts >= self._patience.max_unexpected):
             log.info("job %s failed: %s: %s", job.id, reason.code, reason.detail)
             self._jobs.fail(job.id, claim, reason=reason, now=now)
         else:

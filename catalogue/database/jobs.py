@@ -82,7 +82,9 @@ class SqlJobs:
         """See Jobs.due."""
         unsent = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < sent_before)
         unsent_since_beat = or_(unsent, jobs.c.sent_at <= jobs.c.heartbeat_at)
-        waiting = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now, unsent)
+        # A message sent before the job was due was for an earlier attempt.
+        unsent_since_due = or_(unsent, jobs.c.sent_at < jobs.c.due_at)
+        waiting = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now, unsent_since_due)
         query = (
             select(jobs.c.id)
             .where(or_(waiting, and_(_silent(stale_before), unsent_since_beat)))

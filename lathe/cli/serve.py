@@ -41,11 +41,13 @@ def command(folder: Path | None) -> None:
             target=_demonstrate, args=(house, origin, folder, stop), daemon=True
         ).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        # The server raises again what it was stopped by, before the workers have stopped.
-        signal.signal(number, lambda *_: None)
+        # The server raises again what stopped it, and the workers have yet to stop then.
+        signal.signal(number, lambda *_: origin.stop())
     try:
         origin.run()
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         stop.set()
         if plant is not None:
             plant.stop()
