@@ -35,6 +35,8 @@ lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 --extra dev --extra clients -c requirements/dev.lock \
 	    pyproject.toml -o requirements/clients.lock
+	echo swift | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.11 - -o requirements/swift.lock
 
 clean:
 	rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,7 +32,7 @@ class LocalStore:
         """Store ``data`` durably: see ObjectStore.put."""
         place = self.path(key)
         with _writing(key):
-            place.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(place.parent)
             draft = place.with_name(f".{uuid4().hex}")
             try:
                 with open(draft, "xb") as file:
@@ -53,7 +53,7 @@ class LocalStore:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
                 size_bytes = os.fstat(file.fileno()).st_size
-            place.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(place.parent)
             created = _link(path, place)
             path.unlink()
         if not created and place.stat().st_size != size_bytes:
@@ -88,7 +88,7 @@ class LocalStore:
         """Return the folder of drafts: see ObjectStore.staging."""
         folder = self._root / ".drafts"
         with _writing("drafts"):
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
         return folder
 
 
@@ -98,12 +98,24 @@ def _link(draft: Path, place: Path) -> bool:
         os.link(draft, place)
     except FileExistsError:
         return False
-    folder = os.open(place.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    _sync(place.parent)
     return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that a power cut does not take them away again."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _walk(root: Path, folder: str) -> Iterator[str]:

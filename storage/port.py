@@ -20,7 +20,10 @@ class ObjectStore(Protocol):
     """Immutable objects under keys.
 
     An object is visible whole or not at all, and once visible never changes: a put under a key
-    that exists keeps what is there. Every method raises Unavailable when the store is away.
+    that exists keeps what is there. Of writers that race for one key, one wins where the store
+    decides atomically (the local folder, Amazon S3); on others each may be told that it did, and
+    the last one's bytes stand. Nothing in lathe leans on it: keys derive from content, so racing
+    writers bring equal bytes. Every method raises Unavailable when the store is away.
     """
 
     def put(self, key: ObjectKey, data: bytes) -> bool:

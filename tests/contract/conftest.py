@@ -1,5 +1,7 @@
 """The adapters that every contract holds for. A further one is one more parameter here."""
 
+import itertools
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,10 @@ from catalogue.database.tracks import SqlTracks
 from catalogue.port import Jobs, Keys, Tracks
 from storage.local import LocalStore
 from storage.port import ObjectStore
-from tests.e2e.servers import RedisServer
+from storage.s3 import S3Store, parse_s3_url
+from tests.engines import S3_CREDENTIALS, PostgresServer, RedisServer, SwiftServer
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,13 @@ class Catalogue:
     jobs: Jobs
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", "s3"])
 def store_adapter(request: pytest.FixtureRequest, tmp_path: Path) -> StoreAdapter:
-    assert request.param == "local"
-    root, away = tmp_path / "store", tmp_path / "away"
-    away.symlink_to(away)
+    if request.param == "s3":
+        adapter = request.getfixturevalue("s3_adapter")
+        assert isinstance(adapter, StoreAdapter)
+        return adapter
+    root, away = tmp_path / "store", unreachable(tmp_path)
     return StoreAdapter(
         open=lambda: LocalStore(root),
         open_away=lambda: LocalStore(away),
@@ -52,22 +59,53 @@ def store_adapter(request: pytest.FixtureRequest, tmp_path: Path) -> StoreAdapte
 
 
 @pytest.fixture
+def s3_adapter(
+    s3_server: SwiftServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StoreAdapter:
+    """A bucket of its own on the S3 server."""
+    for name, value in S3_CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    url, scratch = s3_server.url(f"test-{next(_numbers)}"), tmp_path / "scratch"
+    away, closed = "s3://test?endpoint=http%3A%2F%2F127.0.0.1%3A1", unreachable(tmp_path)
+    S3Store(parse_s3_url(url), scratch).make_bucket()
+    return StoreAdapter(
+        open=lambda: S3Store(parse_s3_url(url), scratch),
+        open_away=lambda: S3Store(parse_s3_url(away), closed),
+        module="pathlib, storage.s3",
+        expression=(
+            f"storage.s3.S3Store(storage.s3.parse_s3_url({url!r}), pathlib.Path({str(scratch)!r}))"
+        ),
+    )
+
+
+def unreachable(folder: Path) -> Path:
+    """Return a path that nothing can be read from or written to, not even by root."""
+    path = folder / "away"
+    path.symlink_to(path)
+    return path
+
+
+@pytest.fixture
 def store(store_adapter: StoreAdapter) -> ObjectStore:
     return store_adapter.open()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def catalogue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
-    assert request.param == "sqlite"
-    return f"sqlite:///{tmp_path / 'catalogue.sqlite3'}"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'catalogue.sqlite3'}"
+    server = request.getfixturevalue("postgres_server")
+    assert isinstance(server, PostgresServer)
+    return server.make_database(f"test_{next(_numbers)}")
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def away_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database that does not answer."""
-    assert request.param == "sqlite"
-    return f"sqlite:///{tmp_path / 'no-such-folder' / 'catalogue.sqlite3'}"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'no-such-folder' / 'catalogue.sqlite3'}"
+    return "postgresql://lathe@127.0.0.1:1/test"
 
 
 @pytest.fixture
@@ -83,6 +121,21 @@ def away_catalogue(away_url: str) -> Iterator[Catalogue]:
     engine = open_engine(away_url)
     yield Catalogue(SqlKeys(engine), SqlTracks(engine), SqlJobs(engine))
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    # The folders that pytest makes are closed to the user PostgreSQL runs as.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        with PostgresServer(Path(folder)) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
+    with SwiftServer(tmp_path_factory.mktemp("swift")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

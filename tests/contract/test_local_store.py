@@ -1,8 +1,10 @@
-"""What the local folder does besides the contract: a write that breaks off in the middle."""
+"""What the local folder does besides the contract: writes that break off, or race."""
 
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from catalogue.errors import ObjectNotFound
 from catalogue.nouns import RenditionId
 from storage.keys import rendition_key
 from storage.local import LocalStore
+from tests.contract.test_object_store import put_at_once
 
 KEY = rendition_key(RenditionId("aac-256-00ff"), "00000.m4s")
 DATA = b"\x5a" * 1_000_000
@@ -62,3 +65,20 @@ def test_files_that_are_no_objects_are_not_listed(tmp_path: Path) -> None:
     store.path(KEY).with_name("media.m3u8").write_text("#EXTM3U\n")
     (tmp_path / "manifest.json").write_text("{}")
     assert list(store.list("")) == [KEY]
+
+
+def test_of_threads_that_put_other_bytes_one_wins(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    taken = put_at_once(store)
+    assert taken == [store.read(KEY)]
+
+
+def test_of_threads_that_put_equal_bytes_one_creates(tmp_path: Path) -> None:
+    store, barrier = LocalStore(tmp_path), threading.Barrier(8)
+
+    def put(_: int) -> bool:
+        barrier.wait()
+        return store.put(KEY, DATA)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(put, range(8))) == [False] * 7 + [True]

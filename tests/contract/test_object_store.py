@@ -204,7 +204,7 @@ def test_a_reader_sees_an_object_whole_or_not_at_all(store: ObjectStore) -> None
     assert len(list(store.list(""))) == 10
 
 
-def test_of_threads_that_put_equal_bytes_one_creates(store: ObjectStore) -> None:
+def test_threads_may_put_equal_bytes_at_once(store: ObjectStore) -> None:
     barrier = threading.Barrier(8)
 
     def put(_: int) -> bool:
@@ -213,24 +213,29 @@ def test_of_threads_that_put_equal_bytes_one_creates(store: ObjectStore) -> None
 
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(put, range(8)))
-    assert sorted(answers) == [False] * 7 + [True]
+    assert any(answers)
     assert store.read(KEY) == DATA
 
 
-def test_of_threads_that_put_other_bytes_one_wins(store: ObjectStore) -> None:
+def test_of_threads_that_put_other_bytes_a_winner_stands_whole(store: ObjectStore) -> None:
+    taken = put_at_once(store)
+    assert store.read(KEY) in taken
+
+
+def put_at_once(store: ObjectStore) -> list[bytes]:
+    """Put other bytes from each of eight threads, and return what was taken."""
     barrier = threading.Barrier(8)
 
-    def put(number: int) -> int | None:
+    def put(number: int) -> bytes:
         barrier.wait()
+        data = bytes([number]) * 100_000
         try:
-            store.put(KEY, bytes([number]) * 100_000)
+            return data if store.put(KEY, data) else b""
         except ObjectDiffers:
-            return None
-        return number
+            return b""
 
     with ThreadPoolExecutor(8) as threads:
-        winners = [number for number in threads.map(put, range(8)) if number is not None]
-    assert [bytes([number]) * 100_000 for number in winners] == [store.read(KEY)]
+        return [data for data in threads.map(put, range(1, 9)) if data]
 
 
 def test_a_killed_writer_leaves_whole_objects_only(store_adapter: StoreAdapter) -> None:

@@ -15,7 +15,8 @@ from dramatiq import Broker, Worker
 
 from catalogue.errors import QueueUnavailable, SettingsInvalid
 from catalogue.nouns import JobId
-from tests.e2e.servers import HANG_S, RedisServer, free_port
+from tests.e2e.servers import HANG_S, free_port
+from tests.engines import RedisServer
 from workers.broker import PRESS_ACTOR, PRESS_QUEUE, build_broker
 from workers.queue import Queue
 

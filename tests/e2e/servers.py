@@ -1,4 +1,4 @@
-"""Real servers for tests: lathe's own programs and Redis, each a process on a free port."""
+"""Lathe's own programs as tests run them: real processes on free ports."""
 
 import json
 import os
@@ -39,8 +39,15 @@ def wait_until(find: Callable[[], _Found | None], what: str) -> _Found:
 class Program:
     """A process of its own whose output goes to a file, where tests read it."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        user: str | None = None,
+    ) -> None:
         self._command = command
+        self._user = user
         self._environment = {"PATH": os.environ["PATH"], **environment}
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,6 +72,7 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=self._user,
             )
 
     def wait_for(self, pattern: str) -> str:
@@ -160,21 +168,6 @@ class Plant(Program):
             for path in sorted(store.rglob("*"))
             if path.is_file()
         }
-
-
-class RedisServer(Program):
-    """``redis-server`` that keeps nothing on disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self._port = free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        listen = ["--bind", "127.0.0.1", "--port", str(self._port)]
-        keep = ["--save", "", "--appendonly", "no", "--dir", str(folder)]
-        super().__init__(["redis-server", *listen, *keep], {}, folder / "redis.log")
-
-    def start(self) -> None:
-        super().start()
-        self.wait_for("(Ready to accept connections)")
 
 
 def free_port() -> int:

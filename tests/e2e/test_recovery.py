@@ -17,7 +17,6 @@ from tests.e2e.servers import (
     Listener,
     Plant,
     Program,
-    RedisServer,
     accepted,
     children_of,
     command_line,
@@ -28,6 +27,7 @@ from tests.e2e.servers import (
 )
 from tests.e2e.test_problems import require_described, require_problem
 from tests.e2e.test_signed_urls import sign_for_an_hour
+from tests.engines import RedisServer
 
 LIVELY = {"HEARTBEAT_S": "0.2", "SILENCE_S": "0.7", "THREADS": "1"}
 """Settings under which a silent worker is missed at once."""

@@ -1,0 +1,207 @@
+"""The engines under a plant as tests run them: Redis, PostgreSQL and an S3 server, all real.
+
+Each keeps what it knows in a folder and listens on a free port of the loopback; it can be killed
+and started again on what it had kept.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from functools import partial
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import psycopg
+
+from tests.e2e.servers import HANG_S, Program, free_port, wait_until
+
+SWIFT = Path(__file__).parents[1] / "build" / "swift" / "bin"
+"""Where the S3 server's virtual environment has its programs."""
+
+S3_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test:tester", "AWS_SECRET_ACCESS_KEY": "testing"}
+
+
+class RedisServer(Program):
+    """``redis-server`` that keeps nothing on disk, unless it is told to be ``durable``."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        port = free_port()
+        self.url = f"redis://127.0.0.1:{port}/0"
+        listen = ["--bind", "127.0.0.1", "--port", str(port)]
+        log = ["--appendonly", "yes", "--appendfsync", "always"] if durable else []
+        keep = ["--save", "", "--dir", str(folder), *log]
+        super().__init__(["redis-server", *listen, *keep], {}, folder / "redis.log")
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        super().start()
+        self.wait_for("(Ready to accept connections)")
+
+
+class PostgresServer(Program):
+    """``postgres`` on a cluster of its own, which root may not run and so leaves to its user."""
+
+    def __init__(self, folder: Path) -> None:
+        installed = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+        postgres = max(installed, key=lambda path: int(path.parts[-3]))
+        self._port = free_port()
+        user = "postgres" if os.geteuid() == 0 else None
+        cluster = folder / "cluster"
+        cluster.mkdir(mode=0o700)
+        if user:
+            shutil.chown(cluster, user)
+        initdb = [str(postgres.with_name("initdb")), "--no-sync", "--locale", "C.UTF-8"]
+        subprocess.run(
+            [*initdb, "-D", str(cluster), "-U", "lathe", "-A", "trust", "-E", "UTF8"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=user,
+            cwd="/",
+            timeout=HANG_S,
+        )
+        said = {"listen_addresses": "127.0.0.1", "port": self._port, "unix_socket_directories": ""}
+        options = [f"-c{name}={value}" for name, value in said.items()]
+        command = [str(postgres), "-D", str(cluster), *options]
+        super().__init__(command, {}, folder / "postgres.log", user)
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://lathe@127.0.0.1:{self._port}/{database}"
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        super().start()
+        self.wait_for("(database system is ready to accept connections)")
+
+    def make_database(self, name: str) -> str:
+        """Make an empty database and return its URL."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+
+class SwiftServer:
+    """OpenStack Swift on one device: its three storage servers, and a proxy that speaks S3."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = {name: free_port() for name in ("account", "container", "object", "proxy")}
+        self._addresses = [("127.0.0.1", port) for port in ports.values()]
+        self.endpoint = f"http://127.0.0.1:{ports['proxy']}"
+        (folder / "devices" / "d1").mkdir(parents=True)
+        (folder / "swift.conf").write_text(_SWIFT)
+        self._servers = []
+        for name, port in ports.items():
+            file, form = folder / f"{name}.conf", _PROXY if name == "proxy" else _STORAGE
+            user = pwd.getpwuid(os.geteuid()).pw_name
+            file.write_text(form.format(name=name, port=port, folder=folder, user=user))
+            if name != "proxy":
+                _build_ring(folder / f"{name}.builder", port)
+            command = [str(SWIFT / f"swift-{name}-server"), str(file)]
+            self._servers.append(Program(command, {}, folder / f"{name}.log"))
+
+    def start(self) -> None:
+        """Start it, and return when all of it answers."""
+        for server in self._servers:
+            server.start()
+        for address in self._addresses:
+            wait_until(partial(_listens, address), f"the server at {address}")
+
+    def kill(self) -> None:
+        """End all of it as a power cut does."""
+        for server in self._servers:
+            server.kill()
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        for server in self._servers:
+            server.close()
+
+    def url(self, bucket: str) -> str:
+        """Return the URL of a store in a bucket."""
+        return f"s3://{bucket}?endpoint={quote(self.endpoint, safe='')}&region=us-east-1"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _build_ring(builder: Path, port: int) -> None:
+    device = f"r1z1-127.0.0.1:{port}/d1"
+    for step in (["create", "4", "1", "0"], ["add", device, "1"], ["rebalance"]):
+        command = [str(SWIFT / "swift-ring-builder"), str(builder), *step]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=HANG_S)
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(address) == 0
+
+
+_SWIFT = """
+[swift-hash]
+swift_hash_path_prefix = t
+swift_hash_path_suffix = t
+[storage-policy:0]
+name = p0
+default = yes
+"""
+
+_STORAGE = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+user = {user}
+swift_dir = {folder}
+devices = {folder}/devices
+mount_check = false
+fallocate_reserve = 0
+log_address = {folder}/no-log
+recon_cache_path = {folder}
+[pipeline:main]
+pipeline = {name}-server
+[app:{name}-server]
+use = egg:swift#{name}
+fsync = false
+"""
+
+_PROXY = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+user = {user}
+swift_dir = {folder}
+log_address = {folder}/no-log
+[pipeline:main]
+pipeline = catch_errors cache s3api tempauth bulk slo dlo proxy-server
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:1
+[filter:s3api]
+use = egg:swift#s3api
+s3_acl = no
+location = us-east-1
+check_bucket_owner = no
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_tester = testing .admin
+[filter:bulk]
+use = egg:swift#bulk
+[filter:slo]
+use = egg:swift#slo
+[filter:dlo]
+use = egg:swift#dlo
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+allow_account_management = true
+"""
