@@ -1,6 +1,7 @@
 """The application: every route, its errors and its headers, around the parts it is given."""
 
 from importlib.resources import files
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
@@ -16,7 +17,7 @@ players get manifests with signed URLs. Every error is a problem document (RFC 9
 
 def build_api(services: Services) -> FastAPI:
     """Return the FastAPI application."""
-    api = FastAPI(
+    api = _Api(
         title="lathe",
         version="0.1.0",
         description=_DESCRIPTION,
@@ -35,8 +36,19 @@ def build_api(services: Services) -> FastAPI:
     async def get_page() -> HTMLResponse:
         return HTMLResponse(page)
 
-    problems.complete_openapi(api, deliveries.DeliveryMetadata)
     return api
+
+
+class _Api(FastAPI):
+    """FastAPI whose OpenAPI document tells of problems, too."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document, which is built once."""
+        document = self.openapi_schema
+        if document is None:
+            document = super().openapi()
+            problems.complete_openapi(document, deliveries.DeliveryMetadata)
+        return document
 
 
 def build_app(services: Services) -> ASGIApp:

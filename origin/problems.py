@@ -85,31 +85,22 @@ def describe_reason(reason: Reason) -> Problem:
     )
 
 
-def complete_openapi(api: FastAPI, *models: type[BaseModel]) -> None:
-    """Make the OpenAPI document of ``api`` name its problems and ``models`` as components.
+def complete_openapi(document: dict[str, Any], *models: type[BaseModel]) -> None:
+    """Make an OpenAPI document name its problems and ``models`` as components.
 
     FastAPI's own account of invalid parameters is replaced: they are problems like all others.
     """
-    plain = api.openapi
-
-    def openapi() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            document = plain()
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            components: tuple[type[BaseModel], ...] = (Problem, *models)
-            for model in components:
-                schemas[model.__name__] = model.model_json_schema()
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            invalid = responses(errors.RequestInvalid)[422]
-            for operations in document["paths"].values():
-                for operation in operations.values():
-                    answers = operation["responses"]
-                    if answers.get("422", {}).get("description") == "Validation Error":
-                        answers["422"] = invalid
-        return api.openapi_schema or document
-
-    api.openapi = openapi  # type: ignore[method-assign]
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for model in (Problem, *models):
+        schemas[model.__name__] = model.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    invalid = responses(errors.RequestInvalid)[422]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            answers = operation["responses"]
+            if answers.get("422", {}).get("description") == "Validation Error":
+                answers["422"] = invalid
 
 
 def responses(*kinds: type[LatheError]) -> dict[int | str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import accumulate
+from typing import Any
 
 from catalogue.nouns import (
     Chunk,
@@ -60,7 +61,7 @@ def make_stored(name: str, size_bytes: int = 1000) -> StoredObject:
     return StoredObject(name=name, size_bytes=size_bytes, sha256=sha256_of(name))
 
 
-def make_master(name: str = "master", **changes: object) -> Master:
+def make_master(name: str = "master", **changes: Any) -> Master:
     """Return a master of CD quality, with ``changes``."""
     plain = Master(
         sha256=sha256_of(name),
@@ -75,7 +76,7 @@ def make_master(name: str = "master", **changes: object) -> Master:
         audio_md5="0" * 32,
         tags=Tags(title="Prelude", artist="The Players"),
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(plain, **changes)
 
 
 def make_rendition(
@@ -135,7 +136,7 @@ def make_metadata(*territories: str, isrc: str = "ZZTST2600001", title: str = "O
     return Metadata(title=title, artist="The Players", isrc=isrc, rights=rights)
 
 
-def make_delivery(number: int = 1, **changes: object) -> Delivery:
+def make_delivery(number: int = 1, **changes: Any) -> Delivery:
     """Return the delivery of that number, with a track id of its own, with ``changes``."""
     plain = Delivery(
         id=DeliveryId(f"dlv_{number:026d}"),
@@ -146,7 +147,7 @@ def make_delivery(number: int = 1, **changes: object) -> Delivery:
         size_bytes=176_444,
         created_at=NOON,
     )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    return replace(plain, **changes)
 
 
 def make_track(*territories: str, renditions: Sequence[Rendition] | None = None) -> Track:

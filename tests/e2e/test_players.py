@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
-import m3u8  # type: ignore[import-untyped]
+import m3u8
 import pytest
 from jsonschema import Draft202012Validator
 

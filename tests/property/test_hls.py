@@ -2,7 +2,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import accumulate
 
-import m3u8  # type: ignore[import-untyped]
+import m3u8
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
