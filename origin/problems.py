@@ -91,7 +91,8 @@ def complete_openapi(document: dict[str, Any], *models: type[BaseModel]) -> None
     FastAPI's own account of invalid parameters is replaced: they are problems like all others.
     """
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Problem, *models):
+    components: tuple[type[BaseModel], ...] = (Problem, *models)
+    for model in components:
         schemas[model.__name__] = model.model_json_schema()
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
