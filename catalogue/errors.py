@@ -314,6 +314,20 @@ class JobQuarantined(Conflict):
     advice = "An operator looks at the master and the worker's log before it is tried again."
 
 
+class JobStateWrong(Conflict):
+    code = "job-state-wrong"
+    title = "The job is in a state that does not allow this"
+    advice = "See where it stands with `lathe jobs show`."
+
+
+class PlaceCondemned(Unavailable):
+    """Orphaned objects are being removed just where new ones are to be put."""
+
+    code = "place-condemned"
+    title = "What is to be stored is just being removed from the store"
+    advice = "Try again in a moment; a removal that broke off is finished by `lathe gc`."
+
+
 class ObjectDiffers(Conflict):
     code = "object-differs"
     title = "Other bytes are already stored under this key"

@@ -1,21 +1,30 @@
 """Building a plant from settings: the only place that knows every adapter."""
 
+import os
+import socket
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 from dramatiq import Broker
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
+from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.tracks import SqlTracks
 from catalogue.errors import OutputNotWritable
 from catalogue.identifiers import make_id
-from catalogue.port import Jobs, Keys, StoredKey, Tracks
+from catalogue.nouns import WorkQueue
+from catalogue.port import Desk, Holds, Jobs, Keys, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
+from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
 from protection.keyring import KeyRing, load_or_make_ring, parse_ring
 from protection.tokens import make_api_key, random_bytes
@@ -23,6 +32,7 @@ from storage.local import LocalStore
 from storage.port import ObjectStore
 from workers.broker import build_broker
 from workers.ledger import Ledger, Patience
+from workers.measures import Measures
 from workers.plant import Plant
 from workers.queue import Queue
 from workers.recovery import Sweeper
@@ -47,6 +57,8 @@ class House:
     keys: Keys
     tracks: Tracks
     jobs: Jobs
+    desk: Desk
+    holds: Holds
     store: ObjectStore
     broker: Broker
     queue: Queue
@@ -67,6 +79,8 @@ def open_house(settings: Settings) -> House:
         keys=SqlKeys(engine),
         tracks=SqlTracks(engine),
         jobs=SqlJobs(engine),
+        desk=SqlDesk(engine),
+        holds=SqlHolds(engine),
         store=open_store(settings),
         broker=broker,
         queue=Queue(broker),
@@ -107,8 +121,27 @@ def make_key(house: House, label: str) -> str:
     return key.text
 
 
-def build_plant(house: House) -> Plant:
-    """Return the workers of this process, not started yet."""
+def open_measures(house: House, *, port_offset: int = 0) -> Measures:
+    """Return the metrics of this process, served over HTTP when the settings name a port."""
+    settings = house.settings
+    registry = CollectorRegistry()
+    measures = Measures(registry)
+    if settings.metrics_port is not None:
+        silence = timedelta(seconds=settings.silence_s)
+        registry.register(PlantCollector(house.desk, now=now, silence=silence))
+        export(registry, host=settings.host, port=settings.metrics_port + port_offset)
+    return measures
+
+
+def worker_name() -> WorkerName:
+    """Return how the ledger knows this process."""
+    return WorkerName(name=f"{socket.gethostname()}:{os.getpid()}", version=version("lathe"))
+
+
+def build_plant(
+    house: House, measures: Measures, queues: Collection[WorkQueue] = tuple(WorkQueue)
+) -> Plant:
+    """Return the workers of this process on ``queues``, not started yet."""
     # The workers' room loads the pipeline; an origin without workers never does.
     from pipeline.tiers import read_ladder
     from workers.actors import declare_press
@@ -123,17 +156,26 @@ def build_plant(house: House) -> Plant:
         house.jobs,
         now=now,
         new_claim=lambda: new_id("clm"),
+        worker=worker_name(),
         patience=patience,
         shutting_down=shutting_down,
+        measures=measures,
     )
     declare_press(
         house.broker,
         ledger=ledger,
         jobs=house.jobs,
+        holds=house.holds,
         store=house.store,
         ladder=read_ladder(settings.ladder),
         lanes=max(1, count_cores() // settings.threads),
         now=now,
+        measures=measures,
     )
-    sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
-    return Plant(house.broker, sweeper, threads=settings.threads, shutting_down=shutting_down)
+    return Plant(
+        house.broker,
+        Sweeper(house.jobs, house.queue, now=now, patience=patience),
+        queues=queues,
+        threads=settings.threads,
+        shutting_down=shutting_down,
+    )

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -171,6 +172,29 @@ class S3Store:
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def remove(self, key: ObjectKey) -> None:
+        """Remove the object: see ObjectStore.remove."""
+        with suppress(ObjectNotFound), self._talking(key):
+            self._client.delete_object(Bucket=self._bucket, Key=require_key(key))
+
+    def drop_drafts(self, *, before: datetime) -> int:
+        """Give up uploads that were left behind: see ObjectStore.drop_drafts."""
+        dropped = 0
+        with self._talking(self._bucket):
+            pages = self._client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._bucket):
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"] < before:
+                        named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                        self._client.abort_multipart_upload(Bucket=self._bucket, **named)
+                        dropped += 1
+        with _local(self._scratch):
+            for path in self.staging().iterdir():
+                if path.is_file() and path.stat().st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+                    dropped += 1
+        return dropped
 
     def staging(self) -> Path:
         """Return the local scratch folder: see ObjectStore.staging."""
