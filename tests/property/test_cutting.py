@@ -100,8 +100,6 @@ def test_the_checksum_is_the_polynomial_division_of_rfc_3533(data: bytes) -> Non
 def test_the_grid_tiles_eleven_hours(rate_hz: int, samples: int) -> None:
     grid = chunk_samples(rate_hz)
     count = -(-samples // grid)
-    starts = [index * grid for index in (0, 1, max(0, count - 1))]
-    assert all(start <= samples for start in starts[: count + 1])
     assert count * grid >= samples > (count - 1) * grid
     base = 48_000 if rate_hz % 48_000 == 0 else 44_100
     for index in (0, 1, count):
@@ -114,9 +112,8 @@ def test_a_chunk_is_the_multiple_of_a_frame_nearest_to_ten_seconds(rate_hz: int)
     frame = 4096 * (rate_hz // base)
     grid = chunk_samples(rate_hz)
     assert grid % frame == 0
-    assert abs(grid - 10 * rate_hz) <= min(
-        abs(grid + way - 10 * rate_hz) for way in (frame, -frame)
-    )
+    others = (grid - frame, grid + frame)
+    assert abs(grid - 10 * rate_hz) <= min(abs(other - 10 * rate_hz) for other in others)
 
 
 @given(st.integers(0, 1 << 45), st.sampled_from(RATES_HZ), st.sampled_from(RATES_HZ))
