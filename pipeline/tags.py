@@ -8,7 +8,7 @@ from typing import Any
 import mutagen
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import ID3
-from mutagen.mp4 import MP4, MP4Cover
+from mutagen.mp4 import MP4, MP4Cover, MP4Tags
 
 from catalogue.nouns import Artwork, Sha256, Tags
 
@@ -32,7 +32,8 @@ def read_tags(path: Path) -> Tags:
         file = mutagen.File(path)
         if file is None or file.tags is None:
             return Tags()
-        fields = {name: _field(file.tags, names) for name, names in _NAMES.items()}
+        language = _language(file.tags)
+        fields = {name: _field(file.tags, names[language]) for name, names in _NAMES.items()}
         return Tags(**fields, artwork=_artwork(file))
     except Exception:  # A file that decodes is a master, however its tags are broken.
         return Tags()
@@ -48,22 +49,20 @@ def read_flac_md5(path: Path) -> str | None:
     return f"{signature:032x}" if signature else None
 
 
-def _field(tags: Any, names: Iterable[str]) -> str | None:
-    for name in names:
-        value = tags.get(name) if _speaks(tags, name) else None
-        while isinstance(value, list | tuple) and value:
-            value = value[0]
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if value:
-            return str(value).strip()[:_MAX_CHARACTERS] or None
-    return None
+def _field(tags: Any, name: str) -> str | None:
+    value = tags.get(name)
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return str(value).strip()[:_MAX_CHARACTERS] or None if value else None
 
 
-def _speaks(tags: Any, name: str) -> bool:
-    """Whether ``name`` belongs to the language of these tags (Vorbis refuses foreign keys)."""
-    is_id3_frame = len(name) == 4 and name.isupper()
-    return isinstance(tags, ID3) == is_id3_frame
+def _language(tags: Any) -> int:
+    """Return which of a field's names these tags know it by."""
+    if isinstance(tags, ID3):
+        return 1
+    return 2 if isinstance(tags, MP4Tags) else 0
 
 
 def _artwork(file: Any) -> Artwork | None:

@@ -36,7 +36,7 @@ class FragmentReader:
         self.codec_box: tuple[str, bytes] | None = None
 
     def feed(self, data: bytes) -> list[Frames]:
-        """Take the next bytes and return the frames that are whole now."""
+        """Take the next bytes and return the frames that are whole now. Raises ValueError."""
         self._buffer += data
         frames: list[Frames] = []
         while len(self._buffer) >= 8:
@@ -50,7 +50,10 @@ class FragmentReader:
             if name == b"moov":
                 self.codec_box = _read_codec_box(body)
             elif name == b"moof":
-                self._run = _read_run(body)
+                try:
+                    self._run = _read_run(body)
+                except struct.error as fault:
+                    raise ValueError(f"a fragment's header is too short: {fault}") from fault
             elif name == b"mdat":
                 frames.append(self._pair(body))
         return frames
@@ -70,9 +73,10 @@ class FragmentReader:
 
 def _read_codec_box(moov: bytes) -> tuple[str, bytes]:
     description = find_box(moov, "trak/mdia/minf/stbl/stsd")
-    entry = next(body for _, body in walk_boxes(description, start=8))
-    name, body = next(iter(walk_boxes(entry, start=_SAMPLE_ENTRY_BYTES)))
-    return name, body
+    for _, entry in walk_boxes(description, start=8):
+        for name, body in walk_boxes(entry, start=_SAMPLE_ENTRY_BYTES):
+            return name, body
+    raise ValueError("the header describes no decoder")
 
 
 def _read_run(moof: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Sequence
 
 _MODE_BITS = 41
+_IDENTIFICATION_BYTES = 30
 
 
 class PacketClock:
@@ -15,7 +16,8 @@ class PacketClock:
     def __init__(self, headers: Sequence[bytes]) -> None:
         """Read the block sizes and the modes. Raises ValueError for what is no Vorbis header."""
         kinds = [header[:7] for header in headers]
-        if kinds != [bytes((kind,)) + b"vorbis" for kind in (1, 3, 5)]:
+        whole = headers and len(headers[0]) >= _IDENTIFICATION_BYTES
+        if not whole or kinds != [bytes((kind,)) + b"vorbis" for kind in (1, 3, 5)]:
             raise ValueError("these are not the three Vorbis headers")
         self.channels, self.rate_hz = struct.unpack_from("<BI", headers[0], 11)
         exponents = headers[0][28]
@@ -25,10 +27,16 @@ class PacketClock:
         self._previous_block = 0
 
     def tick(self, packet: bytes) -> int:
-        """Return how many samples ``packet`` adds; the first packet of a stream adds none."""
+        """Return how many samples ``packet`` adds; the first packet of a stream adds none.
+
+        Raises ValueError for what is no audio packet of this stream.
+        """
         if not packet or packet[0] & 1:
             raise ValueError("this is no Vorbis audio packet")
-        block = self.block_sizes[self.long_modes[packet[0] >> 1 & self._mode_mask]]
+        mode = packet[0] >> 1 & self._mode_mask
+        if mode >= len(self.long_modes):
+            raise ValueError(f"a Vorbis packet has mode {mode} of {len(self.long_modes)}")
+        block = self.block_sizes[self.long_modes[mode]]
         samples = (self._previous_block + block) // 4 if self._previous_block else 0
         self._previous_block = block
         return samples

@@ -91,13 +91,12 @@ export async function loadScript(url) {
   await loaded();
 }
 
-/** Notes the size and the timestamp offset of all that a player appends from now on. */
-export function watchAppends() {
-  const appended = [], offsets = [], { appendBuffer } = SourceBuffer.prototype;
-  SourceBuffer.prototype.appendBuffer = function (data) {
-    appended.push(data.byteLength);
-    offsets.push(this.timestampOffset);
-    return appendBuffer.call(this, data);
+/** Notes what a player fetches from the origin from now on. */
+export function watchFetches() {
+  performance.setResourceTimingBufferSize(10_000);
+  performance.clearResourceTimings();
+  return {
+    urls: () => performance.getEntriesByType('resource').map(({ name }) => name)
+      .filter(name => name.includes('/s/')),
   };
-  return { appended, offsets };
 }

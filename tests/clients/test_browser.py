@@ -1,0 +1,230 @@
+"""Chromium: Shaka Player, hls.js, chunks laid by hand, Ogg through WebAudio, and our own page."""
+
+import base64
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select
+
+from tests.audio_tools import decode, fact
+from tests.e2e.servers import Listener, Program, wait_until
+from tests.e2e.test_players import tier_samples
+
+HERE = Path(__file__).parent
+FILE = "prelude.flac"
+PAIR = ["canon-1.flac", "canon-2.flac"]
+PAIR_SAMPLES = [541_357, 491_562]
+RATE_HZ = 44_100
+AAC_FRAME = 1024
+SCRIPT_TIMEOUT_S = 90
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A site with the players' libraries and the pages of these tests."""
+    words = ["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(HERE)]
+    log = tmp_path_factory.mktemp("site") / "log"
+    with Program([sys.executable, *words], {}, log) as server:
+        yield f"http://127.0.0.1:{server.wait_for(r'port ([0-9]+)')}"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    profile = tmp_path_factory.mktemp("chromium")
+    for word in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--autoplay-policy=no-user-gesture-required",
+        f"--user-data-dir={profile}",
+    ):
+        options.add_argument(word)
+    options.binary_location = "/usr/bin/chromium"
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    driver.set_script_timeout(SCRIPT_TIMEOUT_S)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def call(chromium: webdriver.Chrome, site: str) -> Call:
+    """Calls a function of a module of the site on a fresh page, and returns what it gives."""
+    chromium.get(f"{site}/browser/page.html")
+
+    def run(module: str, function: str, *arguments: Any) -> Any:
+        script = """
+            const [module, name, given, done] = arguments;
+            import(module).then(found => found[name](...given)).then(
+                value => done({ value }), fault => done({ fault: `${fault.stack ?? fault}` }));
+        """
+        url = f"{site}/browser/{module}"
+        answer = chromium.execute_async_script(script, url, function, list(arguments))
+        assert "fault" not in answer, answer["fault"]
+        return answer["value"]
+
+    return run
+
+
+def floats(text: str) -> NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+# --------------------------------------------------------------------------- players
+
+
+@pytest.mark.parametrize(
+    ("kind", "face", "codecs", "tiers"),
+    [
+        ("shaka", "manifest.mpd", "aac", ["aac-128", "aac-256"]),
+        ("shaka", "manifest.mpd", "flac", ["flac"]),
+        ("shaka", "master.m3u8", "aac", ["aac-128", "aac-256"]),
+        ("shaka", "master.m3u8", "flac", ["flac"]),
+        ("hls", "master.m3u8", "aac", ["aac-128", "aac-256"]),
+        ("hls", "master.m3u8", "flac", ["flac"]),
+    ],
+)
+def test_a_player_plays_seeks_changes_tier_and_ends(
+    kind: str,
+    face: str,
+    codecs: str,
+    tiers: list[str],
+    call: Call,
+    listener: httpx.Client,
+    tracks: dict[str, str],
+) -> None:
+    url = urljoin(str(listener.base_url), f"/v1/tracks/{tracks[FILE]}/{face}?codecs={codecs}")
+    told = call("players.js", "play", kind, url)
+    assert told["errors"] == []
+    assert (told["tiers"], told["first"], told["last"]) == (len(tiers), 0, len(tiers) - 1)
+    # Of AAC's last frame, which the track does not fill, a player keeps all or nothing.
+    slack_s = AAC_FRAME / RATE_HZ if codecs == "aac" else 0.5 / RATE_HZ
+    seconds = fact(FILE).samples / RATE_HZ
+    ((start, end),) = told["ranges"]
+    assert start == 0
+    assert abs(end - seconds) <= slack_s
+    assert told["ended"] == told["duration"] == end
+    assert abs(told["sought"] - seconds / 2) < 0.1
+    found = Listener(listener, tracks[FILE])
+    chunks = [chunk["name"] for chunk in found.rendition(tiers[0])["chunks"]]
+    fetched = {tier: names_fetched(told["urls"], url, found.rendition(tier)) for tier in tiers}
+    assert set().union(*fetched.values()) == set(chunks)
+    assert chunks[0] in fetched[tiers[0]] and chunks[-1] in fetched[tiers[-1]]
+
+
+def names_fetched(urls: list[str], base: str, rendition: dict[str, Any]) -> set[str]:
+    """Return which chunks of a rendition are among the URLs."""
+    folder = urlsplit(urljoin(base, rendition["base_url"])).path.split("/", 3)[-1]
+    names = {chunk["name"] for chunk in rendition["chunks"]}
+    return {url.rpartition("/")[2] for url in urls if f"/{folder}" in url} & names
+
+
+# --------------------------------------------------------------------------- chunks by hand
+
+
+@pytest.mark.parametrize("tier", ["flac", "aac-128", "aac-256"])
+def test_a_gapless_pair_is_one_range_in_the_browser(
+    tier: str, call: Call, listener: httpx.Client, tracks: dict[str, str]
+) -> None:
+    manifests = [Listener(listener, tracks[file]).manifest_url for file in PAIR]
+    told = call("chunks.js", "joinTracks", manifests, tier)
+    ((start, end),) = told["ranges"]
+    assert start == 0
+    assert round(end * RATE_HZ) == round(told["duration"] * RATE_HZ) == sum(PAIR_SAMPLES)
+
+
+@pytest.mark.parametrize("tier", ["flac", "aac-256"])
+def test_the_seam_of_a_gapless_pair_is_heard_as_it_was_encoded(
+    tier: str, call: Call, listener: httpx.Client, tracks: dict[str, str]
+) -> None:
+    pair = [Listener(listener, tracks[file]) for file in PAIR]
+    urls, seam = [found.manifest_url for found in pair], PAIR_SAMPLES[0]
+    heard = floats(call("chunks.js", "recordSeam", urls, tier, RATE_HZ, seam / RATE_HZ, 2)).reshape(
+        -1, 2
+    )
+    heard = heard[np.argmax(heard.any(axis=1)) :]
+    assert len(heard) > RATE_HZ * 1.5
+    wanted = np.concatenate([track_pcm(found, tier) for found in pair])[seam - RATE_HZ :]
+    wanted = wanted[: len(heard)]
+    if tier == "flac":
+        assert np.array_equal(chromium_to_s16(heard), wanted * 32768)
+    else:
+        # Where it was sought to, the decoder has not heard the frame before.
+        assert np.abs(heard - wanted)[AAC_FRAME:].max() < 0.000_001
+
+
+def track_pcm(found: Listener, tier: str) -> NDArray[np.float32]:
+    """Return what ffmpeg makes of a rendition's own samples."""
+    rendition = found.rendition(tier)
+    pcm = np.frombuffer(decode(found.joined(rendition), "f32le"), "<f4").reshape(-1, 2)
+    return pcm[: rendition["samples"]]
+
+
+def chromium_to_s16(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the 16-bit samples that Chromium made floats of, each sign by its own full scale."""
+    return np.where(pcm > 0, np.rint(pcm * 32767), np.rint(pcm * 32768))
+
+
+@pytest.mark.parametrize("tier", ["ogg-24", "ogg-96", "ogg-160", "ogg-320"])
+def test_ogg_chunks_decode_alone_to_the_samples_of_the_whole(
+    tier: str, call: Call, listener: httpx.Client, tracks: dict[str, str]
+) -> None:
+    found = Listener(listener, tracks[FILE])
+    told = call("chunks.js", "decodeOgg", found.manifest_url, tier)
+    joined = [floats(channel) for channel in told["joined"]]
+    alone = [
+        np.concatenate([floats(chunk[channel]) for chunk in told["alone"]]) for channel in (0, 1)
+    ]
+    assert [len(channel) for channel in joined] == [tier_samples(fact(FILE), tier)] * 2
+    assert all(map(np.array_equal, alone, joined))
+
+
+# --------------------------------------------------------------------------- our own page
+
+
+def test_our_page_plays_on_from_track_to_track_and_changes_tier(
+    chromium: webdriver.Chrome, listener: httpx.Client, tracks: dict[str, str]
+) -> None:
+    chromium.get(str(listener.base_url))
+
+    def rows() -> Any:
+        return chromium.find_elements(By.CSS_SELECTOR, "#tracks li")
+
+    wait_until(lambda: len(rows()) >= len(tracks) - 1, "the list of tracks")
+    first = next(row for row in rows() if "Part One" in row.text)
+    first.find_element(By.TAG_NAME, "button").click()
+
+    def state() -> dict[str, Any]:
+        script = """
+            const { buffered, currentTime, paused } = document.getElementById('player');
+            const ranges = Array.from(buffered, (_, i) => [buffered.start(i), buffered.end(i)]);
+            const status = document.getElementById('status').textContent;
+            return { ranges, currentTime, paused, status };
+        """
+        found: dict[str, Any] = chromium.execute_script(script)
+        return found
+
+    wait_until(lambda: state()["currentTime"] > 0, "sound")
+    assert not state()["paused"]
+    Select(chromium.find_element(By.ID, "tier")).select_by_value("aac-128")
+    chromium.execute_script("document.getElementById('player').currentTime = arguments[0]", 11)
+    wait_until(lambda: state()["currentTime"] > PAIR_SAMPLES[0] / RATE_HZ, "the second track")
+    wait_until(lambda: "Part Two" in state()["status"], "its title")
+    assert len(state()["ranges"]) == 1
+    names = chromium.execute_script(
+        "return performance.getEntriesByType('resource').map(({ name }) => name)"
+    )
+    second = Listener(listener, tracks[PAIR[1]])
+    assert names_fetched(names, second.manifest_url, second.rendition("aac-128"))
