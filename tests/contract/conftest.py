@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
+from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.tracks import SqlTracks
-from catalogue.port import Jobs, Keys, Tracks
+from catalogue.port import Desk, Holds, Jobs, Keys, Tracks
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from storage.s3 import S3Store, parse_s3_url
@@ -41,6 +44,8 @@ class Catalogue:
     keys: Keys
     tracks: Tracks
     jobs: Jobs
+    desk: Desk
+    holds: Holds
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -108,18 +113,28 @@ def away_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "postgresql://lathe@127.0.0.1:1/test"
 
 
+def open_catalogue(engine: Engine) -> Catalogue:
+    return Catalogue(
+        keys=SqlKeys(engine),
+        tracks=SqlTracks(engine),
+        jobs=SqlJobs(engine),
+        desk=SqlDesk(engine),
+        holds=SqlHolds(engine),
+    )
+
+
 @pytest.fixture
 def catalogue(catalogue_url: str) -> Iterator[Catalogue]:
     engine = open_engine(catalogue_url)
     upgrade(engine)
-    yield Catalogue(SqlKeys(engine), SqlTracks(engine), SqlJobs(engine))
+    yield open_catalogue(engine)
     engine.dispose()
 
 
 @pytest.fixture
 def away_catalogue(away_url: str) -> Iterator[Catalogue]:
     engine = open_engine(away_url)
-    yield Catalogue(SqlKeys(engine), SqlTracks(engine), SqlJobs(engine))
+    yield open_catalogue(engine)
     engine.dispose()
 
 

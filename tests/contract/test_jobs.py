@@ -71,7 +71,7 @@ def due(jobs: port.Jobs, now: datetime, *, sent_before: datetime | None = None) 
     )
 
 
-@pytest.mark.parametrize("name", ["Keys", "Tracks", "Jobs"])
+@pytest.mark.parametrize("name", ["Keys", "Tracks", "Jobs", "Desk", "Holds"])
 def test_adapters_take_the_arguments_that_the_port_names(catalogue: Catalogue, name: str) -> None:
     adapter, promised = getattr(catalogue, name.lower()), getattr(port, name)
     methods = [each for each in vars(promised) if not each.startswith("_")]
