@@ -47,7 +47,7 @@ WIDE = (".wav", ".aiff")
 FRONT_BYTES = 300
 
 few = settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -1,19 +1,23 @@
 """Every tier of every fixture, to the sample: joined, alone, and against the master's PCM."""
 
 import hashlib
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from catalogue.nouns import Codec, Rendition
 from storage.keys import rendition_key
-from tests.audio.pressings import LADDER, padding_heard
+from tests.audio.pressings import LADDER, padding_heard, press_file
 from tests.audio.tools import (
+    VORBIS_PACKET,
     Press,
     packed_sha256,
     require_chunks_alone,
     require_joined_as_uncut,
     require_tiling,
+    retimed,
     span,
     untrimmed_pcm,
 )
@@ -33,7 +37,6 @@ FILLED = {
 }
 TIERS = [(file, tier) for file in FILES for tier in FILLED[file]]
 LONG = [file for file in FILES if fact(file).samples > 2 * fact(file).rate_hz]
-VORBIS_PACKET = 1024
 SAME_FRAMES = (Codec.AAC, Codec.ALAC, Codec.FLAC)
 AAC_TIERS = [(file, tier) for file, tier in TIERS if tier.startswith("aac")]
 LOSSLESS = [file for file in FILES if fact(file).bits is not None]
@@ -204,6 +207,24 @@ def test_vorbis_changes_within_a_packet_of_the_grid(press: Press, file: str) -> 
                 base = base_rate(fact(file).rate_hz)
                 wanted = chunk.index * grid_samples(base) * rendition.rate_hz / base
                 assert abs(chunk.start_samples - wanted) <= VORBIS_PACKET
+
+
+@pytest.mark.parametrize("scale", [44_100, 90_000, 1000, 600])
+def test_an_mp4_may_count_time_in_any_unit(tmp_path: Path, scale: int) -> None:
+    """Many writers count in milliseconds, or in QuickTime's 600ths, and round every instant."""
+    path, source = tmp_path / "retimed.m4a", tmp_path / "source.m4a"
+    command = ["ffmpeg", "-v", "error", "-i", str(fact("ode.wav").path), "-t", "2"]
+    encode = [*command, "-c:a", "alac", "-use_editlist", "0", str(source)]
+    subprocess.run(encode, check=True, timeout=60)
+    path.write_bytes(retimed(source.read_bytes(), scale=scale))
+    pcm_sha256 = hashlib.sha256(decode(source)).hexdigest()
+    assert hashlib.sha256(decode(path)).hexdigest() == pcm_sha256
+    pressed = press_file(path, tmp_path / "store")
+    assert pressed.pressing.decoded.pcm_sha256 == pcm_sha256
+    for tier in ("alac", "flac"):
+        assert packed_sha256(pressed.joined_pcm(pressed.tiers[tier]), 16) == pcm_sha256
+    lossy = [each for each in pressed.pressing.renditions if not each.tier.codec.lossless]
+    assert {each.samples for each in lossy} == {88_200, 32_000}
 
 
 @pytest.mark.parametrize("tier", earned(fact(CANON[0])))

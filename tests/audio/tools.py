@@ -1,19 +1,23 @@
 """What must hold for every pressing, and damage to try on masters and on pressed folders."""
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from catalogue.nouns import Chunk, Rendition
+from catalogue.nouns import Chunk, Codec, Rendition
 from tests.audio.pressings import Pcm, Pressed, padding_heard, pcm_of
 from tests.audio_tools import decode
 
 Press = Callable[[str], Pressed]
 """Gives the pressing of a fixture by its file name."""
+
+VORBIS_PACKET = 1024
 
 _DECODERS = 2
 
@@ -80,12 +84,36 @@ def require_joined_as_uncut(pressed: Pressed, uncut: dict[str, bytes]) -> None:
     Of a Vorbis stream that is not longer than its first packets, ffmpeg gets the length wrong as
     the encoder wrote it: only as much as it plays of that can be compared.
     """
-    for rendition in pressed.pressing.renditions:
-        tier, joined = rendition.tier, pressed.joined_pcm(rendition)
-        heard = pcm_of(rendition, uncut[tier.name])[rendition.priming_samples :]
-        if tier.codec == "vorbis" and rendition.samples <= 1024:
-            heard, joined = heard[: len(joined)], joined[: len(heard)]
-        assert np.array_equal(heard, joined), tier.name
+    renditions = pressed.pressing.renditions
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        heard = pool.map(lambda each: pcm_of(each, uncut[each.tier.name]), renditions)
+    for rendition, pcm in zip(renditions, heard, strict=True):
+        played, joined = pcm[rendition.priming_samples :], pressed.joined_pcm(rendition)
+        if rendition.tier.codec is Codec.VORBIS and rendition.samples <= VORBIS_PACKET:
+            played, joined = played[: len(joined)], joined[: len(played)]
+        assert np.array_equal(played, joined), rendition.tier.name
+
+
+def retimed(mp4: bytes, *, scale: int) -> bytes:
+    """Return an ALAC in MP4 whose track counts time in parts of 1/``scale`` s, rounded.
+
+    Its index stands at its end, as ffmpeg writes it, so that the box of durations may grow.
+    """
+    data, index = bytearray(mp4), mp4.rindex(b"moov")
+    mdhd, stts, stsz = (mp4.index(name, index) for name in (b"mdhd", b"stts", b"stsz"))
+    rate_hz, samples = struct.unpack_from(">II", mp4, mdhd + 16)
+    (frames,) = struct.unpack_from(">I", mp4, stsz + 12)
+    ends = [round(min(turn * 4096, samples) * scale / rate_hz) for turn in range(frames + 1)]
+    table = struct.pack(">I4sII", 16 + 8 * frames, b"stts", 0, frames)
+    table += b"".join(struct.pack(">II", 1, end - start) for start, end in pairwise(ends))
+    struct.pack_into(">II", data, mdhd + 16, scale, ends[-1])
+    (size_bytes,) = struct.unpack_from(">I", mp4, stts - 4)
+    data[stts - 4 : stts - 4 + size_bytes] = table
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        place = mp4.index(name, index) - 4
+        (before,) = struct.unpack_from(">I", mp4, place)
+        struct.pack_into(">I", data, place, before + len(table) - size_bytes)
+    return bytes(data)
 
 
 def flipped(data: bytes, *bits: int) -> bytes:
