@@ -19,6 +19,7 @@ from pipeline.tiers import choose_tiers, read_ladder
 
 _ROW = "{:46} {:>8} {:>8} {:>8} {:>9} {:>7}"
 _SONG_S = 240
+_ROUNDS = 3
 _STREAMER_TIERS = ("aac-128", "aac-256")
 _MEMORY_TIERS = ("ogg-24", "flac")
 
@@ -31,7 +32,7 @@ def main() -> None:
         folder = Path(made)
         cd = make_long_master(folder, "prelude.flac", _SONG_S)
         hires = make_long_master(folder, "prelude-96.flac", _SONG_S)
-        _beside_the_floor("the fixtures", list_fixtures(), folder)
+        _beside_the_floor("the fixtures", list_fixtures(), folder, rounds=1)
         _beside_the_floor("4 minutes at 44.1 kHz, 16 bit, all tiers", [cd], folder)
         _beside_the_floor("4 minutes at 96 kHz, 24 bit, all tiers", [hires], folder)
         _beside_a_script(cd, folder)
@@ -39,14 +40,20 @@ def main() -> None:
         _by_length(folder)
 
 
-def _beside_the_floor(title: str, masters: Sequence[Path], folder: Path) -> None:
+def _beside_the_floor(
+    title: str, masters: Sequence[Path], folder: Path, *, rounds: int = _ROUNDS
+) -> None:
+    """Take turns, and let the least cost of each count: what else the machine does only adds."""
     tiers = read_ladder()
-    with _fresh(folder) as out:
-        floor = total(run(build_floor(master, tiers, out)) for master in masters)
-    with _fresh(folder) as out:
-        ours = run_lathe(["transcode", *masters, "--out", out])
+    floors, ours = [], []
+    for _ in range(rounds):
+        with _fresh(folder) as out:
+            floors.append(total(run(build_floor(master, tiers, out)) for master in masters))
+        with _fresh(folder) as out:
+            ours.append(run_lathe(["transcode", *masters, "--out", out]))
+    floor, least = (min(costs, key=lambda cost: cost.cpu_s) for costs in (floors, ours))
     _print(f"{title}: the floor", floor, floor)
-    _print(f"{title}: lathe", ours, floor)
+    _print(f"{title}: lathe", least, floor)
 
 
 def _beside_a_script(master: Path, folder: Path) -> None:

@@ -69,8 +69,10 @@ def inspect_folder(folder: Path, *, decode: bool) -> Iterator[Finding]:
 
 def _read_checksums(folder: Path) -> dict[str, str] | None:
     try:
-        lines = (folder / CHECKSUMS).read_text("utf-8").splitlines()
+        *lines, rest = (folder / CHECKSUMS).read_bytes().decode().split("\n")
     except (OSError, UnicodeDecodeError):
+        return None
+    if rest:
         return None
     matches = [_LINE.fullmatch(line) for line in lines]
     names = {match[2]: match[1] for match in matches if match is not None}

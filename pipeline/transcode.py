@@ -21,6 +21,8 @@ from pipeline.cutting.cut import Cutter
 from pipeline.recipe import DITHER, DITHER_FRAME_SAMPLES, RESAMPLER, Recipe
 
 _MASTER = "master"
+# Containers may count time in units that no sample rate divides; encoders would inherit the jitter.
+_COUNTED_TIME = "round(N/SR/TB)"
 
 Progress = Callable[[int], None]
 """Told how many samples have been decoded so far."""
@@ -110,7 +112,7 @@ def build_commands(
     own = list(zip(lanes[0], sinks[0], strict=True))
     whole = [(recipe, sink) for recipe, sink in own if recipe.tier.hires]
     based = [(recipe, sink) for recipe, sink in own if not recipe.tier.hires]
-    source = graph.input(_MASTER, **opened)["a:0"]
+    source = graph.input(_MASTER, **opened)["a:0"].filter("asetpts", _COUNTED_TIME)
     needs_base = bool(links or based)
     taps = _split(source, 1 + len(whole) + needs_base)
     outputs = [_raw(taps.pop(), pcm, "s16le" if master.bits == 16 else "s24le")]

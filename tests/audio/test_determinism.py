@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.audio.pressings import Pressed, press_file
-from tests.audio_tools import fact
+from lathe.pressing import press_to_folder
+from tests.audio.pressings import LADDER, Pressed, press_file
+from tests.audio.tools import Press, files_in
+from tests.audio_tools import FIXTURES, fact
 from tests.e2e.servers import HANG_S
 
 MASTERS = ["prelude-96.flac", "ode-24.aiff", "lossy.mp3"]
@@ -18,17 +20,22 @@ def stored(pressed: Pressed) -> dict[str, bytes]:
     return {key: pressed.store.read(key) for key in pressed.store.list("")}
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files_in(folder)}
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 20])
 @pytest.mark.parametrize("file", MASTERS)
-def test_the_bytes_do_not_depend_on_the_run_or_the_lanes(tmp_path: Path, file: str) -> None:
-    first = stored(press_file(fact(file).path, tmp_path / "first", lanes=1))
-    for lanes in (1, 2, 3, 20):
-        again = press_file(fact(file).path, tmp_path / f"again-{lanes}-lanes", lanes=lanes)
-        assert stored(again) == first, f"{lanes} lanes"
+def test_the_bytes_do_not_depend_on_the_run_or_the_lanes(
+    press: Press, tmp_path: Path, file: str, lanes: int
+) -> None:
+    again = press_file(fact(file).path, tmp_path / "again", lanes=lanes)
+    assert stored(again) == stored(press(file))
+    assert again.pressing == press(file).pressing
 
 
 @pytest.mark.parametrize("file", MASTERS)
-def test_the_bytes_do_not_depend_on_the_cores(tmp_path: Path, file: str) -> None:
-    pressed = press_file(fact(file).path, tmp_path / "here")
+def test_the_bytes_do_not_depend_on_the_cores(press: Press, tmp_path: Path, file: str) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.audio.pressings import press_file; "
         "press_file(Path(sys.argv[1]), Path(sys.argv[2]))"
@@ -36,14 +43,27 @@ def test_the_bytes_do_not_depend_on_the_cores(tmp_path: Path, file: str) -> None
     core = min(os.sched_getaffinity(0))
     there = tmp_path / "there"
     command = [sys.executable, "-c", program, str(fact(file).path), str(there)]
-    subprocess.run(["taskset", "-c", str(core), *command], check=True, timeout=HANG_S)
-    files = {str(path.relative_to(there)): path for path in there.rglob("*") if path.is_file()}
-    assert {key: path.read_bytes() for key, path in files.items()} == stored(pressed)
+    plain = {"PATH": os.environ["PATH"], "PYTHONPATH": str(FIXTURES.parents[1])}
+    pinned = ["taskset", "-c", str(core), *command]
+    subprocess.run(pinned, env=plain, check=True, timeout=HANG_S)
+    assert content(there) == stored(press(file))
 
 
-def test_the_bytes_do_not_depend_on_the_other_tiers(tmp_path: Path) -> None:
-    path = fact("ode-24.wav").path
-    whole = stored(press_file(path, tmp_path / "whole"))
-    for tier in ("ogg-24", "aac-128", "alac", "flac-hires"):
-        alone = stored(press_file(path, tmp_path / tier, tiers=[tier]))
-        assert alone and alone.items() <= whole.items(), tier
+@pytest.mark.parametrize("tier", ["ogg-24", "aac-128", "alac", "flac-hires"])
+def test_the_bytes_do_not_depend_on_the_other_tiers(
+    press: Press, tmp_path: Path, tier: str
+) -> None:
+    alone = stored(press_file(fact("ode-24.wav").path, tmp_path / tier, tiers=[tier]))
+    assert alone and alone.items() <= stored(press("ode-24.wav")).items()
+
+
+def test_a_pressed_folder_is_the_same_in_every_file(tmp_path: Path) -> None:
+    """Nothing in it tells when, where or beside what it was pressed."""
+    path = fact("short.flac").path
+    outs = [tmp_path / "here", tmp_path / "elsewhere" / "deeper"]
+    folders = [
+        press_to_folder(path, out, LADDER, lanes=lanes).folder
+        for lanes, out in enumerate(outs, start=1)
+    ]
+    assert content(folders[0]) == content(folders[1])
+    assert "SHA256SUMS" in content(folders[0])

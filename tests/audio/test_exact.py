@@ -1,7 +1,7 @@
 """Every tier of every fixture, to the sample: joined, alone, and against the master's PCM."""
 
 import hashlib
-from collections.abc import Callable
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,27 @@ import pytest
 
 from catalogue.nouns import Codec, Rendition
 from storage.keys import rendition_key
-from tests.audio.pressings import LADDER, Pressed, padding_heard, pcm_of, press_file
-from tests.audio_tools import Fact, decode, fact, facts, pcm_format
-from tests.e2e.test_players import earned, grid_samples, tier_rate, tier_samples
+from tests.audio.pressings import LADDER, padding_heard, press_file
+from tests.audio.tools import (
+    VORBIS_PACKET,
+    Press,
+    packed_sha256,
+    require_chunks_alone,
+    require_joined_as_uncut,
+    require_tiling,
+    retimed,
+    span,
+    untrimmed_pcm,
+)
+from tests.audio_tools import Fact, decode, fact, facts
+from tests.e2e.test_players import (
+    aac_padding,
+    base_rate,
+    earned,
+    grid_samples,
+    tier_rate,
+    tier_samples,
+)
 
 FILES = [each.file for each in facts()]
 FILLED = {
@@ -19,23 +37,13 @@ FILLED = {
 }
 TIERS = [(file, tier) for file in FILES for tier in FILLED[file]]
 LONG = [file for file in FILES if fact(file).samples > 2 * fact(file).rate_hz]
-VORBIS_PACKET = 1024
 SAME_FRAMES = (Codec.AAC, Codec.ALAC, Codec.FLAC)
-
-Press = Callable[[str], Pressed]
-
-
-@pytest.fixture(scope="module")
-def press(tmp_path_factory: pytest.TempPathFactory) -> Press:
-    """Presses a fixture once for the whole module."""
-    done: dict[str, Pressed] = {}
-
-    def once(file: str) -> Pressed:
-        if file not in done:
-            done[file] = press_file(fact(file).path, tmp_path_factory.mktemp("store"))
-        return done[file]
-
-    return once
+AAC_TIERS = [(file, tier) for file, tier in TIERS if tier.startswith("aac")]
+LOSSLESS = [file for file in FILES if fact(file).bits is not None]
+STUDIO = [file for file in LOSSLESS if (fact(file).bits, fact(file).rate_hz) == (24, 48_000)]
+CANON = ("canon-1.flac", "canon-2.flac")
+CANON_SAMPLES = 1_032_919
+LONE_IMPULSES = [0, 44_101, 88_211, 220_529, 661_543, 929_928]
 
 
 def lossless_truth(truth: Fact, rendition: Rendition) -> bool:
@@ -65,10 +73,8 @@ def test_chunks_tile_the_track_on_the_grid(press: Press, file: str, tier: str) -
     rendition = press(file).tiers[tier]
     assert rendition.samples == tier_samples(fact(file), tier)
     assert rendition.rate_hz == tier_rate(fact(file), tier)
+    require_tiling(rendition)
     starts = [chunk.start_samples for chunk in rendition.chunks]
-    ends = [chunk.start_samples + chunk.valid_samples for chunk in rendition.chunks]
-    assert [0, *ends] == [*starts, rendition.samples]
-    assert [chunk.index for chunk in rendition.chunks] == list(range(len(starts)))
     if rendition.tier.codec in SAME_FRAMES:
         assert starts == list(range(0, rendition.samples, grid_samples(rendition.rate_hz)))
 
@@ -94,37 +100,90 @@ def test_joined_chunks_decode_to_just_the_track(press: Press, file: str, tier: s
     pcm = pressed.joined_pcm(rendition)
     assert len(pcm) == rendition.samples + padding_heard(rendition)
     if lossless_truth(fact(file), rendition):
-        stream = decode(pressed.joined(rendition), pcm_format(rendition.bits))
-        assert hashlib.sha256(stream).hexdigest() == fact(file).pcm_sha256
+        assert packed_sha256(pcm, rendition.bits) == fact(file).pcm_sha256
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_joined_chunks_decode_as_the_uncut_encode(press: Press, file: str) -> None:
-    """Of what the encoder itself wrote, ffmpeg plays AAC's priming, too, which nothing tells of;
-    and it gets the length of a Vorbis stream wrong that is not longer than its first packets."""
     pressed = press(file)
-    for tier, stream in pressed.uncut().items():
-        if tier in pressed.tiers:
-            rendition = pressed.tiers[tier]
-            uncut = pcm_of(rendition, stream)[rendition.priming_samples :]
-            joined = pressed.joined_pcm(rendition)
-            if rendition.tier.codec is Codec.VORBIS and rendition.samples <= VORBIS_PACKET:
-                uncut, joined = uncut[: len(joined)], joined[: len(uncut)]
-            assert np.array_equal(uncut, joined), tier
+    require_joined_as_uncut(pressed, pressed.uncut())
 
 
 @pytest.mark.parametrize(("file", "tier"), TIERS)
 def test_every_chunk_decodes_alone_to_its_own_samples(press: Press, file: str, tier: str) -> None:
     """Bit for bit, AAC too: its encoder is told to leave out noise that depends on what was."""
     pressed = press(file)
+    require_chunks_alone(pressed, pressed.tiers[tier])
+
+
+@pytest.mark.parametrize(("file", "tier"), TIERS)
+def test_only_aac_has_priming_and_padding_and_frames_of_its_own(
+    press: Press, file: str, tier: str
+) -> None:
+    rendition = press(file).tiers[tier]
+    prerolls = {chunk.preroll_samples for chunk in rendition.chunks[1:]}
+    if rendition.tier.codec is Codec.AAC:
+        padding = aac_padding(rendition.samples)
+        assert (rendition.priming_samples, rendition.padding_samples) == (1024, padding)
+        assert (rendition.frame_samples, prerolls <= {1024}) == (1024, True)
+    else:
+        frame = None if rendition.tier.codec is Codec.VORBIS else 4096
+        assert (rendition.priming_samples, rendition.frame_samples) == (0, frame)
+        assert prerolls <= {0}
+        assert frame is None or rendition.padding_samples == 0
+
+
+@pytest.mark.parametrize(("file", "tier"), AAC_TIERS)
+def test_priming_preroll_and_padding_are_all_there_is_besides_the_track(
+    press: Press, file: str, tier: str
+) -> None:
+    """As a decoder finds that heeds no hint in the file, and a player that trims by itself."""
+    pressed = press(file)
     rendition = pressed.tiers[tier]
     whole = pressed.joined_pcm(rendition)
-    for chunk in rendition.chunks:
-        last = chunk is rendition.chunks[-1]
-        end = chunk.start_samples + chunk.valid_samples + last * padding_heard(rendition)
-        alone = pcm_of(rendition, pressed.alone(rendition, chunk))
-        assert len(alone) == end - chunk.start_samples, chunk.index
-        assert np.array_equal(alone, whole[chunk.start_samples : end]), chunk.index
+    raw = untrimmed_pcm(rendition, pressed.joined(rendition))
+    priming, padding = rendition.priming_samples, rendition.padding_samples
+    assert len(raw) == priming + rendition.samples + padding
+    assert np.array_equal(raw[priming:], whole)
+    for chunk in rendition.chunks[1:]:
+        alone = untrimmed_pcm(rendition, pressed.alone(rendition, chunk))
+        assert np.array_equal(alone[chunk.preroll_samples :], whole[span(rendition, chunk)])
+
+
+@pytest.mark.parametrize("file", LOSSLESS)
+def test_lossless_tiers_of_one_depth_hold_the_same_samples(press: Press, file: str) -> None:
+    pressed = press(file)
+    for alac, flac in (("alac", "flac"), ("alac-hires", "flac-hires")):
+        if alac in pressed.tiers:
+            one, other = (pressed.joined_pcm(pressed.tiers[tier]) for tier in (alac, flac))
+            assert np.array_equal(one, other), alac
+
+
+@pytest.mark.parametrize("file", STUDIO)
+def test_sixteen_bits_are_the_master_s_own_but_for_rounding_and_dither(
+    press: Press, file: str
+) -> None:
+    """Half a step of rounding, and triangular dither of at most one step."""
+    pressed = press(file)
+    own = np.frombuffer(decode(fact(file).path, "s32le"), "<i4").reshape(-1, fact(file).channels)
+    off = pressed.joined_pcm(pressed.tiers["alac"]).astype("<f8") - own / 65_536
+    assert 0.5 < np.abs(off).max() <= 1.5
+    assert abs(off.mean()) < 0.01
+
+
+@pytest.mark.parametrize("tier", earned(fact("signal-impulses.flac")))
+def test_every_sound_is_where_the_master_has_it(press: Press, tier: str) -> None:
+    """Nothing is early or late; only what 24 kbit/s leave of an impulse is blurred a little."""
+    pressed = press("signal-impulses.flac")
+    rendition = pressed.tiers[tier]
+    heard = np.abs(pressed.joined_pcm(rendition)[: rendition.samples].astype("f8")).max(axis=1)
+    blur = 2 if tier == "ogg-24" else 0
+    scale = rendition.rate_hz / 44_100
+    for impulse in LONE_IMPULSES:
+        place = round(impulse * scale)
+        first = max(0, place - 100)
+        loudest = first + int(heard[first : place + 100].argmax())
+        assert abs(loudest - place) <= blur, impulse
 
 
 @pytest.mark.parametrize("file", LONG)
@@ -145,21 +204,38 @@ def test_vorbis_changes_within_a_packet_of_the_grid(press: Press, file: str) -> 
     for rendition in press(file).pressing.renditions:
         if rendition.tier.codec is Codec.VORBIS:
             for chunk in rendition.chunks:
-                base = 48_000 if fact(file).rate_hz % 48_000 == 0 else 44_100
+                base = base_rate(fact(file).rate_hz)
                 wanted = chunk.index * grid_samples(base) * rendition.rate_hz / base
                 assert abs(chunk.start_samples - wanted) <= VORBIS_PACKET
 
 
-@pytest.mark.parametrize("tier", earned(fact("canon-1.flac")))
-def test_a_gapless_pair_joins_without_a_sample_more_or_less(
-    press: Press, tmp_path: Path, tier: str
-) -> None:
-    pair = [press(file) for file in ("canon-1.flac", "canon-2.flac")]
+@pytest.mark.parametrize("scale", [44_100, 90_000, 1000, 600])
+def test_an_mp4_may_count_time_in_any_unit(tmp_path: Path, scale: int) -> None:
+    """Many writers count in milliseconds, or in QuickTime's 600ths, and round every instant."""
+    path, source = tmp_path / "retimed.m4a", tmp_path / "source.m4a"
+    command = ["ffmpeg", "-v", "error", "-i", str(fact("ode.wav").path), "-t", "2"]
+    encode = [*command, "-c:a", "alac", "-use_editlist", "0", str(source)]
+    subprocess.run(encode, check=True, timeout=60)
+    path.write_bytes(retimed(source.read_bytes(), scale=scale))
+    pcm_sha256 = hashlib.sha256(decode(source)).hexdigest()
+    assert hashlib.sha256(decode(path)).hexdigest() == pcm_sha256
+    pressed = press_file(path, tmp_path / "store")
+    assert pressed.pressing.decoded.pcm_sha256 == pcm_sha256
+    for tier in ("alac", "flac"):
+        assert packed_sha256(pressed.joined_pcm(pressed.tiers[tier]), 16) == pcm_sha256
+    lossy = [each for each in pressed.pressing.renditions if not each.tier.codec.lossless]
+    assert {each.samples for each in lossy} == {88_200, 32_000}
+
+
+@pytest.mark.parametrize("tier", earned(fact(CANON[0])))
+def test_a_gapless_pair_joins_without_a_sample_more_or_less(press: Press, tier: str) -> None:
+    """At a rate outside the family each part is rounded by itself: half a sample at each end."""
+    pair = [press(file) for file in CANON]
     parts = [each.joined_pcm(each.tiers[tier])[: each.tiers[tier].samples] for each in pair]
     joined = np.concatenate(parts)
-    masters = [decode(each.path) for each in pair]
-    recording = np.frombuffer(b"".join(masters), "<i2").reshape(-1, 2)
     if pair[0].tiers[tier].tier.codec.lossless:
-        assert np.array_equal(joined, recording)
-    elif tier != "ogg-24":
-        assert len(joined) == len(recording) == 1_032_919
+        masters = b"".join(decode(fact(file).path) for file in CANON)
+        assert np.array_equal(joined, np.frombuffer(masters, "<i2").reshape(-1, 2))
+    rate_hz = pair[0].tiers[tier].rate_hz
+    beside = abs(len(joined) - CANON_SAMPLES * rate_hz / 44_100)
+    assert beside == 0 if rate_hz == 44_100 else beside <= 1
