@@ -195,9 +195,7 @@ def test_a_master_that_was_pressed_before_is_light_work_until_it_is_moved(
     publish(catalogue)
     again = accept(catalogue, 2, WorkQueue.BULK)
     assert due(catalogue, WorkQueue.LIGHT) == [again]
-    catalogue.jobs.claim(
-        again, "light", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3
-    )
+    catalogue.jobs.claim(again, "light", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
     catalogue.jobs.move(again, "light", queue=WorkQueue.BULK, now=NOON)
     job = catalogue.jobs.get(again)
     assert (job.queue, job.state, job.attempts) == (WorkQueue.BULK, JobState.QUEUED, 0)
@@ -205,9 +203,7 @@ def test_a_master_that_was_pressed_before_is_light_work_until_it_is_moved(
 
 
 def due(catalogue: Catalogue, queue: WorkQueue) -> list[JobId]:
-    return catalogue.jobs.due(
-        queue, now=NOON, stale_before=NOON, sent_before=NOON, limit=10
-    )
+    return catalogue.jobs.due(queue, now=NOON, stale_before=NOON, sent_before=NOON, limit=10)
 
 
 def test_the_census_counts_every_queue_and_state(catalogue: Catalogue) -> None:

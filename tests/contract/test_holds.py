@@ -66,18 +66,14 @@ def test_what_is_referred_to_is_no_orphan(catalogue: Catalogue) -> None:
     assert not catalogue.holds.condemn(master_place(delivery.master_sha256), now=LATER)
     (rendition,) = PRESSING.renditions
     assert catalogue.holds.is_orphan(rendition_place(rendition.id), now=LATER)
-    catalogue.jobs.claim(
-        JOB, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3
-    )
+    catalogue.jobs.claim(JOB, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
     catalogue.jobs.publish(JOB, "one", current=[rendition.id], pressing=PRESSING, now=NOON)
     assert not catalogue.holds.condemn(rendition_place(rendition.id), now=LATER)
 
 
 def test_a_worker_s_holds_end_with_its_attempt(catalogue: Catalogue) -> None:
     catalogue.tracks.accept(make_delivery(), make_metadata(), JOB)
-    catalogue.jobs.claim(
-        JOB, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3
-    )
+    catalogue.jobs.claim(JOB, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
     catalogue.holds.hold([PLACE], "one", until=LATER)
     catalogue.desk.cancel(JOB, now=NOON)
     assert catalogue.holds.is_orphan(PLACE, now=NOON)

@@ -3,9 +3,7 @@ import pytest
 from catalogue.lifecycle import JobEvent, state_after, states_before
 from catalogue.nouns import JobState
 
-EDGES = {
-    (before, state_after(event)) for event in JobEvent for before in states_before(event)
-}
+EDGES = {(before, state_after(event)) for event in JobEvent for before in states_before(event)}
 
 
 def test_every_state_but_the_first_is_reached_and_every_event_leads_somewhere() -> None:
