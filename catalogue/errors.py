@@ -400,6 +400,12 @@ class ToolMissing(Unavailable):
     advice = "Install the Debian package ffmpeg."
 
 
+class ToolKilled(Unavailable):
+    code = "tool-killed"
+    title = "A program that lathe runs was killed from outside"
+    advice = "It is tried again; if it happens again, look for a lack of memory on the machine."
+
+
 class Stopped(Unavailable):
     code = "stopped"
     title = "The work was stopped before its end"

@@ -27,6 +27,7 @@ from catalogue.errors import (
     MasterCorrupt,
     MasterUnreadable,
     Stopped,
+    ToolKilled,
     ToolMissing,
 )
 
@@ -90,6 +91,8 @@ def probe(path: Path) -> dict[str, Any]:
     try:
         answer = json.loads(_run(command, timeout_s=PROBE_TIMEOUT_S))
     except subprocess.CalledProcessError as fault:
+        if fault.returncode < 0:
+            raise _killed("ffprobe", fault.returncode) from fault
         said = without_path(_last_line(fault.stderr or ""), path)
         raise MasterUnreadable("No demuxer for an accepted format opens it.", tool=said) from fault
     except subprocess.TimeoutExpired as fault:
@@ -150,8 +153,8 @@ def run_ffmpegs(
     """Run the commands side by side and give each consumer the bytes of its pipe as they come.
 
     The first command decodes the master, the others what it sends them. Raises MasterCorrupt when
-    the first fails or all stall, EncoderFailed when another does, and Stopped when ``should_stop``
-    says so; every child is gone in every case.
+    the first fails or all stall, EncoderFailed when another does, ToolKilled when a signal ended
+    one, and Stopped when ``should_stop`` says so; every child is gone in every case.
     """
     with ExitStack() as running:
         errors = [running.enter_context(tempfile.TemporaryFile()) for _ in commands]
@@ -167,6 +170,8 @@ def run_ffmpegs(
         _drain(consumers, should_stop)
         statuses = [process.wait(timeout=STALL_TIMEOUT_S) for process in processes]
         said = [_tail(stderr) for stderr in errors]
+    if killed := [status for status in statuses if status < 0]:
+        raise _killed("ffmpeg", killed[0])
     for status, words in zip(statuses[1:], said[1:], strict=True):
         if status != 0:
             raise EncoderFailed("It stopped before its end.", tool=_last_line(words))
@@ -176,6 +181,11 @@ def run_ffmpegs(
         if _FORMAT_CHANGED in said[0]:
             raise MasterChangesFormat("Its frames are not all of one rate and shape.")
         raise MasterCorrupt("The decoder gave up on it.", tool=_last_line(said[0]))
+
+
+def _killed(program: str, status: int) -> ToolKilled:
+    name = signal.Signals(-status).name
+    return ToolKilled(f"{program} was ended by {name}.", program=program, signal=name)
 
 
 def last_packet_end(path: Path, rate_hz: int) -> int:

@@ -96,6 +96,7 @@ class LocalStore:
     def drop_drafts(self, *, before: datetime) -> int:
         """Remove hidden files that were left behind: see ObjectStore.drop_drafts."""
         dropped = 0
+        self.staging()
         with _writing("drafts"):
             for path in self._root.rglob("*"):
                 is_draft = path.name.startswith(".") or path.parent.name == _DRAFTS

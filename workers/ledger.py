@@ -30,6 +30,7 @@ class Patience:
     longest_retry: timedelta = timedelta(minutes=10)
     max_silences: int = 3
     max_unexpected: int = 3
+    max_insisting: int = 60
 
     def retry_after(self, attempts: int) -> timedelta:
         """Return the pause before the next attempt: doubled each time, up to the longest."""
@@ -130,13 +131,30 @@ class Ledger:
         except JobLost:
             raise
         except Moved as fault:
-            self._jobs.move(job_id, claim, queue=fault.queue, now=self._now())
+            queue = fault.queue
+            self._insist(lambda: self._jobs.move(job_id, claim, queue=queue, now=self._now()))
             self._measures.count_end("moved")
         except Stopped:
-            self._jobs.release(job_id, claim, now=self._now())
+            self._insist(lambda: self._jobs.release(job_id, claim, now=self._now()))
             self._measures.count_end("released")
         except Exception as fault:
-            self._record(held.job, claim, fault)
+            failure = fault
+            self._insist(lambda: self._record(held.job, claim, failure))
+
+    def _insist(self, write: Callable[[], None]) -> None:
+        """Write to the ledger, again and again while it is away and nobody waits for this process.
+
+        Else the job would look as if it had silenced its worker. Raises JobLost, and Unavailable
+        when the ledger stays away.
+        """
+        for _ in range(self._patience.max_insisting):
+            try:
+                return write()
+            except Unavailable:
+                log.warning("the ledger is away, the end of the attempt waits")
+            if self._shutting_down.wait(self._patience.heartbeat.total_seconds()):
+                break
+        write()
 
     @contextmanager
     def _beating(self, held: HeldJob) -> Iterator[None]:

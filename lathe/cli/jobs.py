@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _PAGE = 500
 _POLL_S = 0.5
 
+_STATES = click.Choice([state.value for state in JobState])
+_QUEUES = click.Choice([queue.value for queue in WorkQueue])
 _as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 _job_ids = click.argument("job_ids", nargs=-1, required=True, metavar="JOB…")
 
@@ -27,18 +29,19 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--state", "states", type=click.Choice(list(JobState)), multiple=True)
-@click.option("--queue", "queues", type=click.Choice(list(WorkQueue)), multiple=True)
+@click.option("--state", "states", type=_STATES, multiple=True)
+@click.option("--queue", "queues", type=_QUEUES, multiple=True)
 @click.option("--limit", type=click.IntRange(1), help="How many at most.")
 @_as_json
 def list_jobs(
-    states: tuple[JobState, ...],
-    queues: tuple[WorkQueue, ...],
+    states: tuple[str, ...],
+    queues: tuple[str, ...],
     limit: int | None,
     as_json: bool,
 ) -> None:
     """List jobs, the oldest first."""
-    for job in _pages(_open(), states, queues, limit):
+    chosen = [JobState(name) for name in states], [WorkQueue(name) for name in queues]
+    for job in _pages(_open(), *chosen, limit):
         if as_json:
             click.echo(json.dumps(_plain(job)))
             continue
@@ -136,10 +139,10 @@ def quarantine(job_ids: tuple[str, ...], words: str) -> None:
 
 
 @command.command("drain")
-@click.option("--queue", "queues", type=click.Choice(list(WorkQueue)), multiple=True)
+@click.option("--queue", "queues", type=_QUEUES, multiple=True)
 @click.option("--wait", is_flag=True, help="Return when nothing of these queues runs any more.")
 @click.option("--resume", is_flag=True, help="Let workers take jobs again.")
-def drain(queues: tuple[WorkQueue, ...], wait: bool, resume: bool) -> None:
+def drain(queues: tuple[str, ...], wait: bool, resume: bool) -> None:
     """Let workers take no more jobs of all queues, or of those named; what runs goes on."""
     from lathe.wiring import now
 
@@ -186,8 +189,8 @@ def _open() -> "House":
 
 def _pages(
     house: "House",
-    states: tuple[JobState, ...],
-    queues: tuple[WorkQueue, ...],
+    states: Sequence[JobState],
+    queues: Sequence[WorkQueue],
     limit: int | None,
 ) -> Iterator[Job]:
     after, left = "", limit

@@ -1,7 +1,6 @@
 """The adapters that every contract holds for. A further one is one more parameter here."""
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,21 +135,6 @@ def away_catalogue(away_url: str) -> Iterator[Catalogue]:
     engine = open_engine(away_url)
     yield open_catalogue(engine)
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    # The folders that pytest makes are closed to the user PostgreSQL runs as.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        with PostgresServer(Path(folder)) as server:
-            yield server
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
-    with SwiftServer(tmp_path_factory.mktemp("swift")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

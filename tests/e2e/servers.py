@@ -119,11 +119,14 @@ class Program:
 class Plant(Program):
     """``lathe serve`` on a state folder, with settings by their names without ``LATHE_``."""
 
-    def __init__(self, state: Path, **settings: str) -> None:
+    def __init__(
+        self, state: Path, environment: Mapping[str, str] | None = None, /, **settings: str
+    ) -> None:
         self.state = state
         state.mkdir(parents=True, exist_ok=True)
         named = {f"LATHE_{name}": value for name, value in settings.items()}
-        self.environment = {"LATHE_STATE": str(state), "LATHE_PORT": "0", **named}
+        plain = {"LATHE_STATE": str(state), "LATHE_PORT": "0", **named}
+        self.environment = plain | dict(environment or {})
         super().__init__([LATHE, "serve"], self.environment, state / "serve.log")
         self.url = ""
         self.key = ""
@@ -144,9 +147,7 @@ class Plant(Program):
 
     def make_key(self, label: str) -> str:
         """Return a key that ``lathe keys create`` makes for a label."""
-        environment = {"PATH": os.environ["PATH"], **self.environment}
-        command = [LATHE, "keys", "create", label]
-        return subprocess.check_output(command, env=environment, text=True, timeout=HANG_S).strip()
+        return self.run("keys", "create", label).strip()
 
     @contextmanager
     def client(self, key: str | None = None) -> Iterator[httpx.Client]:
@@ -156,9 +157,14 @@ class Plant(Program):
         with httpx.Client(base_url=self.url, headers=headers, timeout=HANG_S) as client:
             yield client
 
-    def worker(self, name: str) -> Program:
+    def worker(self, name: str, *words: str) -> Program:
         """Return a ``lathe worker`` with the same settings, not started yet."""
-        return Program([LATHE, "worker"], self.environment, self.state / f"{name}.log")
+        return Program([LATHE, "worker", *words], self.environment, self.state / f"{name}.log")
+
+    def run(self, *words: str) -> str:
+        """Return what a ``lathe`` command with the same settings says on stdout, if it succeeds."""
+        environment = {"PATH": os.environ["PATH"], **self.environment}
+        return subprocess.check_output([LATHE, *words], env=environment, text=True, timeout=HANG_S)
 
     def objects(self) -> dict[str, tuple[int, bytes]]:
         """Return every file of the store: when it was written, and its bytes."""
