@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from catalogue.errors import Stopped, Unavailable
-from catalogue.nouns import RenditionId, Tier
+from catalogue.nouns import Tier
 from lathe.masters import Found
-from lathe.pressing import Overwrite, PressedFolder, plan_folder, press_to_folder
+from lathe.pressing import FolderPlan, Overwrite, PressedFolder, plan_folder, press_to_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,13 +32,10 @@ class Advanced:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """What a press would make (a dry run); ``kept`` when all of it is there already."""
+    """What a press would make (a dry run)."""
 
     file: Path
-    folder: Path
-    kept: bool
-    renditions: tuple[RenditionId, ...]
-    samples: int | None
+    plan: FolderPlan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,13 +194,7 @@ def _take(
 
 def _plan(path: Path, order: Order) -> Planned:
     plan = plan_folder(path, order.out, order.tiers, overwrite=order.overwrite)
-    return Planned(
-        file=path,
-        folder=plan.folder,
-        kept=plan.kept,
-        renditions=plan.renditions,
-        samples=plan.samples,
-    )
+    return Planned(file=path, plan=plan)
 
 
 def _press(

@@ -33,10 +33,10 @@ def find_masters(paths: Iterable[Path], out: Path) -> Iterator[Found]:
     symbolic link inside a folder is followed only to a file within that folder. Nothing is
     opened: pipes and devices are found by their status.
     """
-    skipped = out.absolute()
+    skipped = os.path.realpath(out)
     for path in paths:
-        if path.is_dir():
-            yield from _walk(path, path.resolve(), skipped)
+        if _is_folder(path):
+            yield from _walk(path, skipped)
         else:
             yield _look_at(path)
 
@@ -51,7 +51,27 @@ def read_list(source: TextIO) -> Iterator[Path]:
         raise ListUnreadable(f"{fault}.") from fault
 
 
-def _walk(folder: Path, root: Path, skipped: Path) -> Iterator[Found]:
+def _walk(top: Path, skipped: str) -> Iterator[Found]:
+    """Walk a folder without calling itself: it may be deeper than Python's stack."""
+    root = os.path.realpath(top)
+    waiting = [_list(top)]
+    while waiting:
+        found = next(waiting[-1], None)
+        if found is None:
+            waiting.pop()
+        elif isinstance(found, Found):
+            yield found
+        elif found.is_symlink() and not _is_below(os.path.realpath(found.path), root):
+            outside = MasterOutsideTree(f"{found.path} leads to {os.path.realpath(found.path)}.")
+            yield Found(path=Path(found.path), size_bytes=0, fault=outside)
+        elif not found.is_dir(follow_symlinks=False):
+            yield _look_at(Path(found.path))
+        elif os.path.realpath(found.path) != skipped:
+            waiting.append(_list(Path(found.path)))
+
+
+def _list(folder: Path) -> Iterator[Found | os.DirEntry[str]]:
+    """Give a folder's folders and audio files in the order of names, or its fault."""
     try:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
@@ -59,18 +79,22 @@ def _walk(folder: Path, root: Path, skipped: Path) -> Iterator[Found]:
         yield Found(path=folder, size_bytes=0, fault=MasterNotAFile(f"{folder}: {fault.strerror}."))
         return
     for entry in ordered:
-        path = folder / entry.name
         if entry.name.startswith("."):
             continue
-        if entry.is_dir(follow_symlinks=False):
-            if path.absolute() != skipped:
-                yield from _walk(path, root, skipped)
-        elif path.suffix.lower() in SUFFIXES:
-            if entry.is_symlink() and not path.resolve().is_relative_to(root):
-                outside = MasterOutsideTree(f"{path} leads to {path.resolve()}.")
-                yield Found(path=path, size_bytes=0, fault=outside)
-            else:
-                yield _look_at(path)
+        is_audio = Path(entry.name).suffix.lower() in SUFFIXES
+        if is_audio or entry.is_dir(follow_symlinks=False):
+            yield entry
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # A name too long to be one.
+        return False
+
+
+def _is_below(path: str, root: str) -> bool:
+    return os.path.commonpath((path, root)) == root
 
 
 def _look_at(path: Path) -> Found:

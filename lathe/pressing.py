@@ -1,5 +1,6 @@
 """Pressing a file into a folder of its own: what ``lathe transcode`` does for each master."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -14,7 +15,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from catalogue.errors import NoTierEarned, OutputNotWritable, PressedFolderUnreadable
-from catalogue.nouns import Pressing, RenditionId, Sha256, Tier
+from catalogue.nouns import Pressing, RenditionId, Sha256, Tier, TierRefused
 from manifests.dash import render_mpd
 from manifests.hls import MEDIA_PLAYLIST, render_media, render_multivariant
 from manifests.json import render_json
@@ -56,6 +57,7 @@ class FolderPlan:
     folder: Path
     kept: bool
     renditions: tuple[RenditionId, ...]
+    refused: tuple[TierRefused, ...]
     samples: int | None
 
 
@@ -73,12 +75,19 @@ def plan_folder(
     found = _find_kept(folder, tiers, overwrite)
     if found is not None:
         ids = tuple(rendition.id for rendition in found.renditions)
-        return FolderPlan(folder=folder, kept=True, renditions=ids, samples=found.decoded.samples)
+        return FolderPlan(
+            folder=folder,
+            kept=True,
+            renditions=ids,
+            refused=found.refused,
+            samples=found.decoded.samples,
+        )
     plan = plan_press(path, sha256, tiers)
     return FolderPlan(
         folder=folder,
         kept=False,
         renditions=tuple(plan.rendition_ids()),
+        refused=plan.refused,
         samples=plan.master.declared_samples,
     )
 
@@ -143,8 +152,9 @@ def clear_drafts(out: Path) -> None:
 
 
 def _find_kept(folder: Path, tiers: Sequence[Tier], overwrite: Overwrite) -> Pressing | None:
-    if overwrite is Overwrite.ALWAYS or not (folder / CHECKSUMS).is_file():
-        return None
+    with _writing(folder):
+        if overwrite is Overwrite.ALWAYS or not (folder / CHECKSUMS).is_file():
+            return None
     try:
         found = read_pressing(folder)
         if overwrite is Overwrite.NEVER:
@@ -207,15 +217,26 @@ def _swap(draft: Path, folder: Path) -> None:
     """Let the draft appear as ``folder``, and remove what stood there."""
     (draft / _LOCK).unlink()
     replaced = draft.with_name(draft.name + _REPLACED)
-    if folder.exists():
-        folder.rename(replaced)
-    draft.rename(folder)
-    shutil.rmtree(replaced, ignore_errors=True)
+    while not _rename(draft, folder):
+        with suppress(FileNotFoundError):
+            folder.rename(replaced)
+        shutil.rmtree(replaced, ignore_errors=True)
     handle = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _rename(draft: Path, folder: Path) -> bool:
+    """Rename one folder to another; False where a folder that is not empty stands already."""
+    try:
+        draft.rename(folder)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from catalogue.errors import (
 PROBE_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 120.0
 _PIPE_BYTES = 1 << 20
-_STDERR_BYTES = 4096
+_STDERR_BYTES = 16_384
 _POLL_S = 0.25
 # Between two rounds the pipes fill a little: fewer and larger reads cost less on both sides.
 _GATHER_S = 0.01
@@ -43,6 +43,7 @@ _GATHER_S = 0.01
 # read other files and fetch from the network.
 READABLE_FORMATS = "wav,w64,aiff,flac,mov,mp3,ogg,aac"
 
+_ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _FORMAT_CHANGED = "Changing audio frame properties on the fly is not supported"
 _ENCODER_REFUSED = "Error while opening encoder"
 
@@ -66,9 +67,12 @@ def input_url(path: Path) -> str:
     return f"file:{path}"
 
 
-def without_path(said: str, path: Path) -> str:
+def without_path(said: bytes, path: Path) -> str:
     """Return what a tool said, with the name of the file but not where it is kept."""
-    return said.replace(input_url(path), path.name).replace(str(path), path.name)
+    name = os.fsencode(path.name)
+    for form in (input_url(path), str(path)):
+        said = said.replace(os.fsencode(form), name)
+    return said.decode("utf-8", "replace")
 
 
 @cache
@@ -91,9 +95,8 @@ def probe(path: Path) -> dict[str, Any]:
     try:
         answer = json.loads(_run(command, timeout_s=PROBE_TIMEOUT_S))
     except subprocess.CalledProcessError as fault:
-        if fault.returncode < 0:
-            raise _killed("ffprobe", fault.returncode) from fault
-        said = without_path(_last_line(fault.stderr or ""), path)
+        _require_unkilled("ffprobe", [fault.returncode])
+        said = _last_line(without_path(fault.stderr, path))
         raise MasterUnreadable("No demuxer for an accepted format opens it.", tool=said) from fault
     except subprocess.TimeoutExpired as fault:
         raise MasterUnreadable(
@@ -134,12 +137,13 @@ def open_pipes(count: int) -> Iterator[list[Pipe]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """One ffmpeg: its arguments, the pipe it reads (if any) and those it writes.
+    """One ffmpeg: its arguments, the master it opens or the pipe it reads, and those it writes.
 
     In the arguments a pipe is named ``pipe:N`` by the number of its end.
     """
 
     arguments: Sequence[str]
+    master: Path | None = None
     source: Pipe | None = None
     sinks: Sequence[Pipe] = ()
 
@@ -153,7 +157,7 @@ def run_ffmpegs(
     """Run the commands side by side and give each consumer the bytes of its pipe as they come.
 
     The first command decodes the master, the others what it sends them. Raises MasterCorrupt when
-    the first fails or all stall, EncoderFailed when another does, ToolKilled when a signal ended
+    the first fails or all stall, EncoderFailed when another does, ToolKilled when somebody ended
     one, and Stopped when ``should_stop`` says so; every child is gone in every case.
     """
     with ExitStack() as running:
@@ -169,9 +173,8 @@ def run_ffmpegs(
                 command.source.close(command.source.read_end)
         _drain(consumers, should_stop)
         statuses = [process.wait(timeout=STALL_TIMEOUT_S) for process in processes]
-        said = [_tail(stderr) for stderr in errors]
-    if killed := [status for status in statuses if status < 0]:
-        raise _killed("ffmpeg", killed[0])
+        said = [_tell(command, stderr) for command, stderr in zip(commands, errors, strict=True)]
+    _require_unkilled("ffmpeg", statuses)
     for status, words in zip(statuses[1:], said[1:], strict=True):
         if status != 0:
             raise EncoderFailed("It stopped before its end.", tool=_last_line(words))
@@ -183,9 +186,12 @@ def run_ffmpegs(
         raise MasterCorrupt("The decoder gave up on it.", tool=_last_line(said[0]))
 
 
-def _killed(program: str, status: int) -> ToolKilled:
-    name = signal.Signals(-status).name
-    return ToolKilled(f"{program} was ended by {name}.", program=program, signal=name)
+def _require_unkilled(program: str, statuses: Sequence[int]) -> None:
+    """Raise ToolKilled when somebody ended one; a crash of its own is its fault or the file's."""
+    for status in statuses:
+        if -status in _ENDED_FROM_OUTSIDE:
+            name = signal.Signals(-status).name
+            raise ToolKilled(f"{program} was ended by {name}.", program=program, signal=name)
 
 
 def last_packet_end(path: Path, rate_hz: int) -> int:
@@ -201,7 +207,8 @@ def last_packet_end(path: Path, rate_hz: int) -> int:
         source = [*_words(input_options(strict=False)), "-i", input_url(path)]
         arguments = [*source, *copy, f"pipe:{pipe.write_end}"]
         with suppress(MasterCorrupt):
-            run_ffmpegs([Command(arguments=arguments, sinks=[pipe])], {pipe: keep_tail})
+            command = Command(arguments=arguments, master=path, sinks=[pipe])
+            run_ffmpegs([command], {pipe: keep_tail})
     packets = [line.split(b",") for line in lines.splitlines() if line.startswith(b"0,")]
     return int(packets[-1][2]) + int(packets[-1][3]) if packets else 0
 
@@ -244,9 +251,7 @@ def _run(command: Sequence[str], *, timeout_s: float) -> str:
     with _child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         out, err = process.communicate(timeout=timeout_s)
     if process.returncode != 0:
-        raise subprocess.CalledProcessError(
-            process.returncode, command, None, err.decode("utf-8", "replace")
-        )
+        raise subprocess.CalledProcessError(process.returncode, command, None, err)
     return str(out.decode("utf-8", "replace"))
 
 
@@ -282,10 +287,12 @@ def _child(
                 pipe.close()
 
 
-def _tail(stderr: IO[bytes]) -> str:
+def _tell(command: Command, stderr: IO[bytes]) -> str:
+    """Return the end of what a command said of itself, without where its master is kept."""
     size_bytes = stderr.seek(0, os.SEEK_END)
     stderr.seek(max(0, size_bytes - _STDERR_BYTES))
-    return stderr.read().decode("utf-8", "replace")
+    said = stderr.read()
+    return without_path(said, command.master) if command.master else said.decode("utf-8", "replace")
 
 
 def _last_line(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import mutagen
 from mutagen.flac import FLAC, Picture
-from mutagen.id3 import ID3
+from mutagen.id3 import ID3, TextFrame
 from mutagen.mp4 import MP4, MP4Cover, MP4Tags
 
 from catalogue.nouns import Artwork, Sha256, Tags
@@ -50,7 +50,9 @@ def read_flac_md5(path: Path) -> str | None:
 
 
 def _field(tags: Any, name: str) -> str | None:
-    value = tags.get(name)
+    value: Any = tags.get(name)
+    if isinstance(value, TextFrame):
+        value = list(value)
     while isinstance(value, list | tuple) and value:
         value = value[0]
     if isinstance(value, bytes):

@@ -32,6 +32,8 @@ def parse_ladder(text: str) -> tuple[Tier, ...]:
         rows = tomllib.loads(text).get("tier", [])
     except tomllib.TOMLDecodeError as fault:
         raise LadderInvalid(f"It is no TOML: {fault}.") from fault
+    if not isinstance(rows, list):
+        raise LadderInvalid("Its tiers are no tables: each begins with [[tier]].")
     tiers = tuple(_parse_tier(row) for row in rows)
     names = [tier.name for tier in tiers]
     if not names or len(set(names)) != len(names):
@@ -66,7 +68,8 @@ def _parse_lossy(name: str, codec: Codec, row: dict[str, Any]) -> Tier:
     if type(mono) is not int or mono not in _BITRATES_KBPS:
         raise LadderInvalid(f"Tier {name}: mono_bitrate_kbps is a whole number from 8 to 512.")
     rate_hz = row.get("rate_hz")
-    if rate_hz is not None and (rate_hz not in _LOSSY_RATES_HZ or codec is not Codec.VORBIS):
+    known = type(rate_hz) is int and rate_hz in _LOSSY_RATES_HZ and codec is Codec.VORBIS
+    if rate_hz is not None and not known:
         rates = ", ".join(map(str, _LOSSY_RATES_HZ))
         raise LadderInvalid(f"Tier {name}: rate_hz is for Vorbis, and one of {rates}.")
     if row.get("hires", False) is not False:

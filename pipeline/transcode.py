@@ -14,7 +14,13 @@ from typing import Any
 
 import ffmpeg as graph
 
-from catalogue.errors import EncoderInexact, MasterChecksum, MasterCorrupt, MasterTruncated
+from catalogue.errors import (
+    EncoderInexact,
+    MasterChangesFormat,
+    MasterChecksum,
+    MasterCorrupt,
+    MasterTruncated,
+)
 from catalogue.nouns import Decoded, Master, Sha256
 from pipeline import ffmpeg
 from pipeline.cutting.cut import Cutter
@@ -70,8 +76,8 @@ def transcode(
 ) -> Decoded:
     """Decode the master once, feed every encoder, and give each cutter its encoder's output.
 
-    Raises MasterTruncated, MasterCorrupt, MasterChecksum, EncoderInexact, EncoderFailed and
-    Stopped; what the cutters have stored by then is never published.
+    Raises MasterTruncated, MasterCorrupt, MasterChecksum, MasterChangesFormat, EncoderInexact,
+    EncoderFailed and Stopped; what the cutters have stored by then is never published.
     """
     tap = PcmTap(master, progress)
     with ffmpeg.open_pipes(len(lanes) + sum(map(len, lanes))) as pipes:
@@ -86,6 +92,8 @@ def transcode(
                 consumers[sink] = cutter.feed
         try:
             ffmpeg.run_ffmpegs(commands, consumers, should_stop=should_stop)
+        except MasterChangesFormat as fault:
+            raise MasterChangesFormat(fault.detail, decoded_samples=tap.samples) from fault
         except MasterCorrupt as fault:
             raise _explain(path, master, tap, fault) from fault
         except ValueError as fault:
@@ -108,7 +116,8 @@ def build_commands(
     ``sinks`` has a pipe for each recipe of each lane. Recipes of hires tiers belong to the first.
     """
     # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
-    opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=not master.lossy)}
+    strict = _is_strict(master)
+    opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=strict)}
     own = list(zip(lanes[0], sinks[0], strict=True))
     whole = [(recipe, sink) for recipe, sink in own if recipe.tier.hires]
     based = [(recipe, sink) for recipe, sink in own if not recipe.tier.hires]
@@ -125,10 +134,20 @@ def build_commands(
     # The graph's author takes no name that is not Unicode.
     named = [ffmpeg.input_url(path) if word == _MASTER else word for word in _compile(outputs)]
     first = ffmpeg.Command(
-        arguments=[*([] if master.lossy else ["-xerror"]), *named],
+        arguments=[*(["-xerror"] if strict else []), *named],
+        master=path,
         sinks=[pcm, *links, *sinks[0]],
     )
     return [first, *map(partial(_build_lane, master), links, lanes[1:], sinks[1:])]
+
+
+def _is_strict(master: Master) -> bool:
+    """Whether any damage that ffmpeg sees is the master's end.
+
+    Lossy sources often carry some harmlessly, and bare PCM can carry none that is seen: only the
+    last packet of one that does not declare its length is taken for damaged, being short.
+    """
+    return not (master.lossy or master.codec.startswith("pcm_"))
 
 
 def _build_lane(
@@ -204,9 +223,8 @@ def _explain(path: Path, master: Master, tap: PcmTap, fault: MasterCorrupt) -> E
     measured = {"declared_samples": declared, "decoded_samples": tap.samples}
     if declared is not None and ffmpeg.last_packet_end(path, master.rate_hz) < declared:
         return MasterTruncated("Its last audio frames are missing.", **measured)
-    said = ffmpeg.without_path(str(fault.measured.get("tool", "nothing")), path)
-    detail = f"{fault.detail} It said: {said}"
-    return MasterCorrupt(detail, **{**fault.measured, "tool": said, **measured})
+    detail = f"{fault.detail} It said: {fault.measured.get('tool', 'nothing')}"
+    return MasterCorrupt(detail, **{**fault.measured, **measured})
 
 
 def _require_whole(master: Master, tap: PcmTap) -> None:

@@ -1,12 +1,14 @@
 """What ``lathe transcode`` says: words for people, or one JSON object a line for programs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from catalogue.errors import LatheError
+from catalogue.nouns import TierRefused
 from lathe.batch import Advanced, Event, Failed, Planned, Pressed, Started, Tally
 from lathe.cli import show_error
 
@@ -76,10 +78,11 @@ class JsonReport:
                 _write(
                     "planned",
                     file=str(event.file),
-                    folder=str(event.folder),
-                    kept=event.kept,
-                    renditions=list(event.renditions),
-                    samples=event.samples,
+                    folder=str(event.plan.folder),
+                    kept=event.plan.kept,
+                    renditions=list(event.plan.renditions),
+                    refused=_refused_fields(event.plan.refused),
+                    samples=event.plan.samples,
                 )
             case Pressed():
                 self._told.pop(event.file, None)
@@ -131,11 +134,13 @@ def _describe_pressed(event: Pressed) -> str:
 
 
 def _describe_planned(event: Planned) -> str:
-    length = "" if event.samples is None else f"{event.samples} samples, "
-    done = "there already" if event.kept else "to press"
+    plan = event.plan
+    length = "" if plan.samples is None else f"{plan.samples} samples, "
+    done = "there already" if plan.kept else "to press"
     lines = [f"{show_name(event.file)}: {length}{done}"]
-    lines += [f"  {rendition}" for rendition in event.renditions]
-    return "\n".join([*lines, f"  {show_name(event.folder)}"])
+    lines += [f"  {rendition}" for rendition in plan.renditions]
+    lines += [f"  no {refused.tier}: {refused.reason}" for refused in plan.refused]
+    return "\n".join([*lines, f"  {show_name(plan.folder)}"])
 
 
 def _pressed_fields(event: Pressed) -> dict[str, Any]:
@@ -158,11 +163,13 @@ def _pressed_fields(event: Pressed) -> dict[str, Any]:
             }
             for rendition in pressing.renditions
         ],
-        "refused": [
-            {"tier": refused.tier, "reason": refused.reason} for refused in pressing.refused
-        ],
+        "refused": _refused_fields(pressing.refused),
         "findings": list(event.findings),
     }
+
+
+def _refused_fields(tiers: Sequence[TierRefused]) -> list[dict[str, str]]:
+    return [{"tier": refused.tier, "reason": refused.reason} for refused in tiers]
 
 
 def _failed_fields(event: Failed) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from lathe.masters import Found, find_masters, read_list
 from lathe.pressing import Overwrite, clear_drafts
 from pipeline.tiers import choose_tiers, read_ladder
 
-_PATH = click.Path(path_type=Path)
+# What cannot be read is told of as of every other fault, and stops nothing else.
+_PATH = click.Path(path_type=Path, readable=False)
 
 
 @click.command("transcode")

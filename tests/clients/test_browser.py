@@ -85,32 +85,36 @@ def floats(text: str) -> NDArray[np.float32]:
 # --------------------------------------------------------------------------- players
 
 
-@pytest.mark.parametrize(
-    ("kind", "face", "codecs", "tiers"),
-    [
-        ("shaka", "manifest.mpd", "aac", ["aac-128", "aac-256"]),
-        ("shaka", "manifest.mpd", "flac", ["flac"]),
-        ("shaka", "master.m3u8", "aac", ["aac-128", "aac-256"]),
-        ("shaka", "master.m3u8", "flac", ["flac"]),
-        ("hls", "master.m3u8", "aac", ["aac-128", "aac-256"]),
-        ("hls", "master.m3u8", "flac", ["flac"]),
-    ],
-)
+AAC, MIXED = ["aac-128", "aac-256"], ["aac-128", "aac-256", "flac"]
+
+
+FACES = [("shaka", "manifest.mpd"), ("shaka", "master.m3u8"), ("hls", "master.m3u8")]
+WALKS: list[tuple[str, list[str], list[int]]] = [
+    ("flac", ["flac"], [0, 0, 0, 0]),
+    ("aac", AAC, [0, 1, 0, 1]),
+    ("aac,flac", MIXED, [0, 2, 2, 2]),
+]
+
+
+@pytest.mark.parametrize(("codecs", "tiers", "walk"), WALKS, ids=["flac", "aac", "aac-to-flac"])
+@pytest.mark.parametrize(("kind", "face"), FACES)
 def test_a_player_plays_seeks_changes_tier_and_ends(
     kind: str,
     face: str,
     codecs: str,
     tiers: list[str],
+    walk: list[int],
     call: Call,
     listener: httpx.Client,
     tracks: dict[str, str],
 ) -> None:
+    """Every chunk comes from the tier that was chosen for it, and they make one range."""
     url = urljoin(str(listener.base_url), f"/v1/tracks/{tracks[FILE]}/{face}?codecs={codecs}")
-    told = call("players.js", "play", kind, url)
-    assert told["errors"] == []
-    assert (told["tiers"], told["first"], told["last"]) == (len(tiers), 0, len(tiers) - 1)
-    # Of AAC's last frame, which the track does not fill, a player keeps all or nothing.
-    slack_s = AAC_FRAME / RATE_HZ if codecs == "aac" else 0.5 / RATE_HZ
+    told = call("players.js", "play", kind, url, walk)
+    assert (told["errors"], told["tiers"]) == ([], len(tiers))
+    # Of AAC's last frame, which the track does not fill, a player keeps all or nothing. Where the
+    # coding changes in mid-track, Shaka Player places what follows to the millisecond.
+    slack_s = 0.5 / RATE_HZ if codecs == "flac" else AAC_FRAME / RATE_HZ
     seconds = fact(FILE).samples / RATE_HZ
     ((start, end),) = told["ranges"]
     assert start == 0
@@ -119,9 +123,12 @@ def test_a_player_plays_seeks_changes_tier_and_ends(
     assert abs(told["sought"] - seconds / 2) < 0.1
     found = Listener(listener, tracks[FILE])
     chunks = [chunk["name"] for chunk in found.rendition(tiers[0])["chunks"]]
-    fetched = {tier: names_fetched(told["urls"], url, found.rendition(tier)) for tier in tiers}
-    assert set().union(*fetched.values()) == set(chunks)
-    assert chunks[0] in fetched[tiers[0]] and chunks[-1] in fetched[tiers[-1]]
+    assert len(chunks) == len(walk)
+    for place, tier in enumerate(tiers):
+        wanted = {chunk for chunk, chosen in zip(chunks, walk, strict=True) if chosen == place}
+        fetched = names_fetched(told["urls"], url, found.rendition(tier))
+        # hls.js may have fetched the next chunk already when it is told to change.
+        assert fetched == wanted if kind == "shaka" else fetched >= wanted
 
 
 def names_fetched(urls: list[str], base: str, rendition: dict[str, Any]) -> set[str]:

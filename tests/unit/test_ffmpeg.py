@@ -22,6 +22,9 @@ from tests.e2e.servers import children_of
 TONE = ["-f", "lavfi", "-i", "sine=duration=3:sample_rate=44100"]
 PCM = ["-f", "s16le"]
 TONE_BYTES = 3 * 44_100 * 2
+# More than pipes hold, so that who writes it must wait for who reads it.
+LONG = ["-f", "lavfi", "-i", "sine=duration=60:sample_rate=44100"]
+LONG_BYTES = 60 * 44_100 * 2
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +56,9 @@ def test_many_outputs_are_drained_however_slow_one_reader_is() -> None:
 
     with ffmpeg.open_pipes(6) as pipes:
         outputs = [word for pipe in pipes for word in (*PCM, f"pipe:{pipe.write_end}")]
-        command = ffmpeg.Command(arguments=[*TONE, *outputs], sinks=pipes)
+        command = ffmpeg.Command(arguments=[*LONG, *outputs], sinks=pipes)
         ffmpeg.run_ffmpegs([command], {pipe: keep(turn) for turn, pipe in enumerate(pipes)})
-    assert sizes == dict.fromkeys(range(6), TONE_BYTES)
+    assert sizes == dict.fromkeys(range(6), LONG_BYTES)
 
 
 def test_one_ffmpeg_feeds_another() -> None:
@@ -82,19 +85,33 @@ def test_an_encoder_that_fails_is_not_the_master_s_fault() -> None:
     assert "no-such-encoder" in str(caught.value.measured["tool"])
 
 
+def test_an_encoder_that_fails_late_says_its_last_words() -> None:
+    """The one that feeds it ends too, for nobody reads what it writes; it is not blamed."""
+    heard = bytearray()
+    with ffmpeg.open_pipes(2) as (link, sink):
+        first = ffmpeg.Command(arguments=[*LONG, *PCM, f"pipe:{link.write_end}"], sinks=[link])
+        again = [*PCM, "-ar", "44100", "-ac", "1", "-i", f"pipe:{link.read_end}"]
+        both = [*again, *PCM, f"pipe:{sink.write_end}", *PCM, "-y", "/dev/full"]
+        second = ffmpeg.Command(arguments=both, source=link, sinks=[sink])
+        with pytest.raises(EncoderFailed) as caught:
+            ffmpeg.run_ffmpegs([first, second], {sink: heard.extend})
+    assert 0 < len(heard) < LONG_BYTES
+    assert "No space left on device" in str(caught.value.measured["tool"])
+
+
 def test_a_consumer_that_raises_ends_everything() -> None:
     def refuse(_: bytes) -> None:
         raise ValueError("enough")
 
     with pytest.raises(ValueError, match="enough"):
-        run([*TONE, *PCM], refuse)
+        run([*LONG, *PCM], refuse)
 
 
 def test_stopping_ends_everything() -> None:
     taken: list[int] = []
     with pytest.raises(Stopped):
-        run([*TONE, *PCM], lambda data: taken.append(len(data)), should_stop=lambda: bool(taken))
-    assert sum(taken) < TONE_BYTES
+        run([*LONG, *PCM], lambda data: taken.append(len(data)), should_stop=lambda: bool(taken))
+    assert sum(taken) < LONG_BYTES
 
 
 def test_a_master_that_cannot_be_decoded_is_corrupt() -> None:
@@ -127,6 +144,65 @@ def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_no_demuxer_opens_is_unreadable() -> None:
     with pytest.raises(MasterUnreadable):
         ffmpeg.probe(BROKEN / "text.wav")
+
+
+@pytest.fixture
+def silent_pipe(tmp_path: Path) -> Iterator[Path]:
+    """A named pipe that somebody holds open and never writes to."""
+    path = tmp_path / "silent.wav"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)
+    yield path
+    os.close(held)
+
+
+def test_a_probe_that_takes_too_long_is_given_up(
+    silent_pipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg, "PROBE_TIMEOUT_S", 0.2)
+    with pytest.raises(MasterUnreadable) as caught:
+        ffmpeg.probe(silent_pipe)
+    assert caught.value.measured == {"seconds": 0.2}
+
+
+def test_a_decoder_that_stands_still_is_given_up(
+    silent_pipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg, "STALL_TIMEOUT_S", 0.2)
+    with pytest.raises(MasterCorrupt) as caught:
+        run(["-i", str(silent_pipe), *PCM], lambda _: None)
+    assert caught.value.measured == {"seconds": 0.2}
+
+
+def test_a_stop_is_heard_while_nothing_comes(silent_pipe: Path) -> None:
+    with pytest.raises(Stopped):
+        run(["-i", str(silent_pipe), *PCM], lambda _: None, should_stop=lambda: True)
+
+
+def test_pipes_are_closed_once_however_often_they_are_asked_to() -> None:
+    with ffmpeg.open_pipes(3) as pipes:
+        ends = [end for pipe in pipes for end in (pipe.read_end, pipe.write_end)]
+        for end in ends[:3] * 2:
+            pipes[0 if end in ends[:2] else 1].close(end)
+        taken = os.open("/dev/null", os.O_RDONLY)
+        assert taken in ends[:3], "a number that was given back is another's now"
+    os.fstat(taken)
+    os.close(taken)
+    for end in ends:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(end)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("file:/a/b/c.wav: no", "c.wav: no"),
+        ("/a/b/c.wav and file:/a/b/c.wav", "c.wav and c.wav"),
+        ("[flac] no", "[flac] no"),
+    ],
+)
+def test_words_of_a_tool_lose_the_folder(text: str, expected: str) -> None:
+    assert ffmpeg.without_path(text.encode(), Path("/a/b/c.wav")) == expected
 
 
 def test_the_last_packet_tells_where_a_file_ends() -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 from pathlib import Path
 
@@ -112,9 +113,29 @@ def test_a_name_is_never_an_option_a_pattern_or_a_protocol(tmp_path: Path, name:
     assert probe(path).declared_samples == 5
 
 
-def test_an_error_never_tells_where_a_master_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "secret.wav"
+@pytest.mark.parametrize("name", [b"caf\xe9.wav", b"master", b"50%.flac", b"a'b;c.wav", b" .wav"])
+def test_a_name_without_a_suffix_or_unicode_is_a_name(tmp_path: Path, name: bytes) -> None:
+    path = make_wav(tmp_path / "x", samples=5).rename(tmp_path / os.fsdecode(name))
+    assert probe(path).declared_samples == 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"x.wav",
+        b"secret/x.wav",
+        b"caf\xe9.wav",
+        b"secret \xe9/x.wav",
+        b"line\nsecret/x.wav",
+        b"secret" * 30 + b"/" + b"secret" * 30 + b"/x.wav",
+    ],
+    ids=["plain", "folder", "bytes", "bytes in the folder", "line break", "long"],
+)
+def test_an_error_never_tells_where_a_master_is_kept(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"RIFF" + bytes(100))
     with pytest.raises(LatheError) as caught:
         probe(path)
-    assert str(tmp_path) not in f"{caught.value.detail} {caught.value.measured}"
+    said = f"{caught.value.detail} {caught.value.measured}"
+    assert str(tmp_path) not in said and "secret" not in said

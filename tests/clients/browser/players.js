@@ -4,7 +4,7 @@ import {
   audio, event, loadScript, playToTheEnd, ranges, seek, until, watchFetches,
 } from './media.js';
 
-const NOT_ALL_S = 12, ALL_S = 600, FIRST_CHUNK_S = 9;
+const CHUNK_S = 10, SLACK_S = .05;
 
 async function openShaka(url) {
   await loadScript('/node_modules/shaka-player/dist/shaka-player.compiled.js');
@@ -13,7 +13,7 @@ async function openShaka(url) {
   player.addEventListener('error', ({ detail }) => errors.push(`${detail.code} ${detail.data}`));
   player.configure({
     abr: { defaultBandwidthEstimate: 1, useNetworkInformation: false },
-    streaming: { bufferingGoal: NOT_ALL_S, rebufferingGoal: 1 },
+    streaming: { bufferingGoal: 1, rebufferingGoal: 1, segmentPrefetchLimit: 0 },
   });
   await player.attach(audio);
   await player.load(url);
@@ -22,52 +22,51 @@ async function openShaka(url) {
   return {
     errors,
     count: () => tiers().length,
-    active: () => tiers().findIndex(({ active }) => active),
     choose: place => player.selectVariantTrack(tiers()[place]),
-    fillAll: () => player.configure('streaming.bufferingGoal', ALL_S),
+    fill: seconds => player.configure('streaming.bufferingGoal', seconds),
   };
 }
 
 async function openHls(url) {
   await loadScript('/node_modules/hls.js/dist/hls.js');
-  const player = new Hls({ startLevel: 0, maxBufferLength: NOT_ALL_S, maxMaxBufferLength: NOT_ALL_S });
+  const player = new Hls({ startLevel: 0, maxBufferLength: 1, maxMaxBufferLength: 1 });
   const errors = [], parsed = new Promise(resolve => player.on(Hls.Events.MANIFEST_PARSED, resolve));
   player.on(Hls.Events.ERROR, (_, { type, details }) => errors.push(`${type} ${details}`));
   player.loadSource(url);
   player.attachMedia(audio);
   await parsed;
-  player.autoLevelCapping = 0;
+  player.loadLevel = 0;
   return {
     errors,
     count: () => player.levels.length,
-    active: () => player.loadLevel,
-    choose: place => {
-      player.autoLevelCapping = -1;
-      player.nextLoadLevel = place;
+    choose: place => { player.loadLevel = place; },
+    fill: seconds => {
+      player.config.maxBufferLength = player.config.maxMaxBufferLength = seconds;
     },
-    fillAll: () => { player.config.maxBufferLength = player.config.maxMaxBufferLength = ALL_S; },
   };
 }
 
-/** Plays a track from its start; returns what the browser then held, and where it went. */
-export async function play(kind, url) {
+/**
+ * Plays a track, chunk i of it in tier walk[i], the lowest first; returns what the browser then
+ * held, and where it went. It stands still while it loads, so that nothing is loaded too soon.
+ */
+export async function play(kind, url, walk) {
   const noted = watchFetches();
   const player = await { shaka: openShaka, hls: openHls }[kind](url);
   const playing = event(audio, 'playing');
   await audio.play();
   await playing();
-  await until(() => audio.buffered.end(0) > FIRST_CHUNK_S, 'the first chunk');
-  const first = player.active();
-  const last = player.count() - 1;
-  if (last > 0) player.choose(last);
-  player.fillAll();
-  const loaded = () => audio.buffered.length === 1
-    && audio.buffered.end(0) >= audio.duration - .05;
-  await until(loaded, 'the whole track');
+  audio.pause();
+  for (let place = 0; place < walk.length; place++) {
+    if (place > 0 && walk[place] !== walk[place - 1]) player.choose(walk[place]);
+    player.fill(place * CHUNK_S + 1);
+    const end = Math.min((place + 1) * CHUNK_S, audio.duration) - SLACK_S;
+    await until(() => ranges(audio).some(range => range[1] >= end), `chunk ${place}`);
+  }
   const sought = await seek(audio.duration / 2);
   const ended = await playToTheEnd();
   return {
-    errors: player.errors, first, last: player.active(), tiers: player.count(),
-    ranges: ranges(audio), duration: audio.duration, sought, ended, urls: noted.urls(),
+    errors: player.errors, tiers: player.count(), ranges: ranges(audio),
+    duration: audio.duration, sought, ended, urls: noted.urls(),
   };
 }

@@ -11,12 +11,12 @@ export async function record(audio, rateHz, start, seconds) {
   await seek(start);
   await audio.play();
   await until(() => audio.currentTime >= start + seconds, `${seconds} s of sound`);
-  audio.pause();
   const kept = event(recorder.port, 'message');
   let pcm;
   recorder.port.onmessage = ({ data }) => { pcm = data; };
   recorder.port.postMessage('give');
   await kept();
+  audio.pause();
   return encode(new Uint8Array(pcm.buffer));
 }
 
