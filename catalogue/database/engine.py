@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any
 
 from alembic import command
@@ -15,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from catalogue.errors import CatalogueUnavailable, SettingsInvalid
 
 _BUSY_TIMEOUT_S = 30
+_SWITCH_PAUSE_S = 0.01
 _CONNECT_TIMEOUT_S = 3
 _MIGRATION_LOCK = 0x1A7E
 
@@ -45,8 +47,9 @@ def _open_sqlite(address: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        _write_ahead(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -55,6 +58,23 @@ def _open_sqlite(address: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log.
+
+    SQLite refuses the switch at once, whatever the busy timeout, where two connections to a
+    new file would each wait for the other.
+    """
+    deadline = monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+        sleep(_SWITCH_PAUSE_S)
 
 
 def _open_postgresql(address: URL) -> Engine:
