@@ -370,6 +370,12 @@ class OutputNotWritable(Unavailable):
     advice = "Check the folder's permissions and the free space, then run the same command again."
 
 
+class DiskFull(Unavailable):
+    code = "disk-full"
+    title = "There is no room left on the disk"
+    advice = "Nothing is lost: free some space and send it again; waiting jobs go on."
+
+
 class PressedFolderUnreadable(InvalidInput):
     code = "pressed-folder-unreadable"
     title = "The folder is none that lathe pressed, or its description is damaged"

@@ -19,7 +19,6 @@ from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.tracks import SqlTracks
-from catalogue.errors import OutputNotWritable
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
 from catalogue.port import Desk, Holds, Jobs, Keys, StoredKey, Tracks, WorkerName
@@ -28,6 +27,7 @@ from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
 from protection.keyring import KeyRing, load_or_make_ring, parse_ring
 from protection.tokens import make_api_key, random_bytes
+from storage.faults import not_writable
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from workers.broker import build_broker
@@ -105,7 +105,7 @@ def make_state(state: Path) -> None:
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as fault:
-        raise OutputNotWritable(f"{state}: {fault.strerror}.") from fault
+        raise not_writable(str(state), fault) from fault
 
 
 def open_ring(settings: Settings) -> KeyRing:

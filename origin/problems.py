@@ -31,6 +31,7 @@ STATUSES: Mapping[type[LatheError], int] = {
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.Unavailable: 503,
+    errors.DiskFull: 507,
     errors.Broken: 500,
 }
 """The status of a branch or leaf of the error tree; the nearest ancestor counts."""

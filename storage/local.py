@@ -4,7 +4,6 @@ An object is written beside its place under a name that no key can have, flushed
 linked into place: it appears whole, and never over another one.
 """
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from catalogue.errors import ObjectDiffers, ObjectNotFound, OutputNotWritable, StoreUnavailable
+from catalogue.errors import ObjectDiffers, ObjectNotFound, StoreUnavailable
+from storage.faults import not_writable
 from storage.keys import ObjectKey, is_key, require_key
 from storage.port import ObjectInfo
 
@@ -158,8 +158,7 @@ def _writing(key: str) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        name = errno.errorcode.get(fault.errno or 0, "unknown")
-        raise OutputNotWritable(f"{key}: {fault.strerror}.", errno=name) from fault
+        raise not_writable(key, fault) from fault
 
 
 @contextmanager

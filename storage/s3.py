@@ -24,11 +24,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from catalogue.errors import (
     ObjectDiffers,
     ObjectNotFound,
-    OutputNotWritable,
     SettingsInvalid,
     StoreRefused,
     StoreUnavailable,
 )
+from storage.faults import not_writable
 from storage.keys import ObjectKey, require_key
 from storage.port import ObjectInfo
 
@@ -38,6 +38,7 @@ _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S, _ATTEMPTS = 3, 30, 3
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 _HASH = "sha256"
+_SCRATCH = "The scratch folder"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +117,7 @@ class S3Store:
     def adopt(self, key: ObjectKey, path: Path) -> bool:
         """Store a received file, in parts: see ObjectStore.adopt."""
         try:
-            with _local(path), open(path, "rb") as file:
+            with _on_disk("The received file"), open(path, "rb") as file:
                 digest = hashlib.file_digest(file, _HASH).hexdigest()
             with suppress(ObjectNotFound):
                 self._require_equal(key, digest)
@@ -154,7 +155,10 @@ class S3Store:
     def as_file(self, key: ObjectKey) -> Iterator[Path]:
         """Give a verified copy that lasts as long as the context: see ObjectStore.as_file."""
         expected = self._head(key)["Metadata"].get(_HASH)
-        with _local(self._scratch), tempfile.TemporaryDirectory(dir=self.staging()) as folder:
+        with (
+            _on_disk(_SCRATCH),
+            tempfile.TemporaryDirectory(dir=self.staging()) as folder,
+        ):
             path = Path(folder) / "object"
             measured = self._download(key, path)
             if expected not in (None, measured):
@@ -189,7 +193,7 @@ class S3Store:
                         named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
                         self._client.abort_multipart_upload(Bucket=self._bucket, **named)
                         dropped += 1
-        with _local(self._scratch):
+        with _on_disk(_SCRATCH):
             for path in self.staging().iterdir():
                 if path.is_file() and path.stat().st_mtime < before.timestamp():
                     path.unlink(missing_ok=True)
@@ -198,7 +202,7 @@ class S3Store:
 
     def staging(self) -> Path:
         """Return the local scratch folder: see ObjectStore.staging."""
-        with _local(self._scratch):
+        with _on_disk(_SCRATCH):
             self._scratch.mkdir(parents=True, exist_ok=True)
         return self._scratch
 
@@ -281,8 +285,8 @@ class _OutOfRange(Exception):
 
 
 @contextmanager
-def _local(place: Path) -> Iterator[None]:
+def _on_disk(place: str) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        raise OutputNotWritable(f"{place}: {fault.strerror}.") from fault
+        raise not_writable(place, fault) from fault
