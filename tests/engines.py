@@ -83,6 +83,39 @@ class PostgresServer(Program):
         return self.url(name)
 
 
+class NginxServer(Program):
+    """``nginx`` with a configuration file of its own, which says where it listens."""
+
+    def __init__(self, configuration: str, folder: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._address = ("127.0.0.1", port)
+        file = folder / "nginx.conf"
+        file.write_text(configuration, "utf-8")
+        command = ["nginx", "-p", str(folder), "-c", str(file), "-e", "stderr", "-g", "daemon off;"]
+        super().__init__(command, {}, folder / "nginx.log")
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        super().start()
+        wait_until(partial(_listens, self._address), "the edge")
+
+
+class PrometheusServer(Program):
+    """``prometheus`` with a configuration file of its own."""
+
+    def __init__(self, configuration: Path, folder: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        options = [f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'metrics'}"]
+        listen = f"--web.listen-address=127.0.0.1:{port}"
+        super().__init__(["prometheus", *options, listen], {}, folder / "prometheus.log")
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        super().start()
+        self.wait_for("(Server is ready to receive web requests)")
+
+
 class SwiftServer:
     """OpenStack Swift on one device: its three storage servers, and a proxy that speaks S3."""
 
