@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from dramatiq import Broker
 from prometheus_client import CollectorRegistry
@@ -49,8 +50,8 @@ def new_id(prefix: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class House:
-    """The adapters that settings chose."""
+class Records:
+    """What is remembered, in the catalogue that settings chose."""
 
     settings: Settings
     engine: Engine
@@ -59,32 +60,52 @@ class House:
     jobs: Jobs
     desk: Desk
     holds: Holds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class House(Records):
+    """Every adapter that settings chose."""
+
     store: ObjectStore
     broker: Broker
     queue: Queue
 
 
+def open_records(settings: Settings) -> Records:
+    """Open the catalogue alone and bring its tables up to date.
+
+    Raises SettingsInvalid, OutputNotWritable, DiskFull and CatalogueUnavailable.
+    """
+    return Records(**_open_records(settings))
+
+
 def open_house(settings: Settings) -> House:
     """Open every adapter and bring the catalogue's tables up to date.
 
-    Raises SettingsInvalid, OutputNotWritable and CatalogueUnavailable.
+    Raises what open_records raises, and StoreUnavailable.
     """
-    make_state(settings.state)
-    engine = open_engine(settings.catalogue_url)
-    upgrade(engine)
     broker = build_broker(settings.queue)
     return House(
-        settings=settings,
-        engine=engine,
-        keys=SqlKeys(engine),
-        tracks=SqlTracks(engine),
-        jobs=SqlJobs(engine),
-        desk=SqlDesk(engine),
-        holds=SqlHolds(engine),
+        **_open_records(settings),
         store=open_store(settings),
         broker=broker,
         queue=Queue(broker),
     )
+
+
+def _open_records(settings: Settings) -> dict[str, Any]:
+    make_state(settings.state)
+    engine = open_engine(settings.catalogue_url)
+    upgrade(engine)
+    return {
+        "settings": settings,
+        "engine": engine,
+        "keys": SqlKeys(engine),
+        "tracks": SqlTracks(engine),
+        "jobs": SqlJobs(engine),
+        "desk": SqlDesk(engine),
+        "holds": SqlHolds(engine),
+    }
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -114,10 +135,10 @@ def open_ring(settings: Settings) -> KeyRing:
     return parse_ring(text) if text else load_or_make_ring(settings.state / "url-keys")
 
 
-def make_key(house: House, label: str) -> str:
+def make_key(records: Records, label: str) -> str:
     """Make an API key for a label and return its text, which is stored nowhere."""
     key = make_api_key()
-    house.keys.add(StoredKey(id=key.id, label=label, secret_sha256=key.secret_sha256), now=now())
+    records.keys.add(StoredKey(id=key.id, label=label, secret_sha256=key.secret_sha256), now=now())
     return key.text
 
 

@@ -28,9 +28,9 @@ class RedisServer(Program):
     """``redis-server`` that keeps nothing on disk, unless it is told to be ``durable``."""
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
-        port = free_port()
-        self.url = f"redis://127.0.0.1:{port}/0"
-        listen = ["--bind", "127.0.0.1", "--port", str(port)]
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        listen = ["--bind", "127.0.0.1", "--port", str(self.port)]
         log = ["--appendonly", "yes", "--appendfsync", "always"] if durable else []
         keep = ["--save", "", "--dir", str(folder), *log]
         super().__init__(["redis-server", *listen, *keep], {}, folder / "redis.log")

@@ -12,7 +12,7 @@ from catalogue.nouns import Attempt, Job, JobId, JobState, Reason, WorkQueue
 from lathe.settings import read_settings
 
 if TYPE_CHECKING:
-    from lathe.wiring import House
+    from lathe.wiring import Records
 
 _PAGE = 500
 _POLL_S = 0.5
@@ -56,9 +56,9 @@ def list_jobs(
 @_as_json
 def show(job_id: str, as_json: bool) -> None:
     """Show one job, its delivery, and every attempt at it."""
-    house = _open()
-    job, history = house.jobs.get(JobId(job_id)), house.desk.attempts(JobId(job_id))
-    delivery = house.jobs.delivery(JobId(job_id))
+    records = _open()
+    job, history = records.jobs.get(JobId(job_id)), records.desk.attempts(JobId(job_id))
+    delivery = records.jobs.delivery(JobId(job_id))
     if as_json:
         whole = _plain(job) | {
             "label": delivery.label,
@@ -79,53 +79,63 @@ def show(job_id: str, as_json: bool) -> None:
 
 @command.command("explain")
 @click.argument("job_id", metavar="JOB")
-def explain(job_id: str) -> None:
+@_as_json
+def explain(job_id: str, as_json: bool) -> None:
     """Say in words why a job stands where it does, and what happens next."""
     from lathe.wiring import now
 
-    house = _open()
-    job, at = house.jobs.get(JobId(job_id)), now()
-    drained = {census.queue for census in house.desk.census(now=at) if census.drained}
-    click.echo(_explain(job, at, drained, timedelta(seconds=house.settings.silence_s)))
+    records = _open()
+    job, at = records.jobs.get(JobId(job_id)), now()
+    drained = {census.queue for census in records.desk.census(now=at) if census.drained}
+    said = _explain(job, at, drained, timedelta(seconds=records.settings.silence_s))
+    history = records.desk.attempts(job.id)
+    if as_json:
+        attempts = [_plain_attempt(attempt) for attempt in history]
+        click.echo(json.dumps(_plain(job) | {"explanation": said, "history": attempts}))
+        return
+    click.echo(said)
     if job.reason:
         _tell_reason(job.reason)
-    for attempt in house.desk.attempts(job.id):
+    for attempt in history:
         click.echo(f"  {_tell(attempt)}")
 
 
 @command.command("retry")
 @_job_ids
-def retry(job_ids: tuple[str, ...]) -> None:
+@_as_json
+def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
     """Queue jobs again that failed, were cancelled or were quarantined."""
     from lathe.wiring import now
 
-    house = _open()
+    records = _open()
     for job_id in job_ids:
-        house.desk.revive(JobId(job_id), now=now())
-        click.echo(f"{job_id}: queued again", err=True)
+        records.desk.revive(JobId(job_id), now=now())
+        _tell_change(records, job_id, "queued again", as_json)
 
 
 @command.command("cancel")
 @_job_ids
-def cancel(job_ids: tuple[str, ...]) -> None:
+@_as_json
+def cancel(job_ids: tuple[str, ...], as_json: bool) -> None:
     """End jobs that have not ended; their encoders stop within two seconds."""
     from lathe.wiring import now
 
-    house = _open()
+    records = _open()
     for job_id in job_ids:
-        house.desk.cancel(JobId(job_id), now=now())
-        click.echo(f"{job_id}: cancelled", err=True)
+        records.desk.cancel(JobId(job_id), now=now())
+        _tell_change(records, job_id, "cancelled", as_json)
 
 
 @command.command("quarantine")
 @_job_ids
 @click.option("--reason", "words", required=True, help="Why, for whoever reads it next.")
-def quarantine(job_ids: tuple[str, ...], words: str) -> None:
+@_as_json
+def quarantine(job_ids: tuple[str, ...], words: str, as_json: bool) -> None:
     """Set jobs aside until they are retried."""
     from catalogue.errors import JobQuarantined
     from lathe.wiring import now
 
-    house = _open()
+    records = _open()
     reason = Reason(
         code=JobQuarantined.code,
         title="An operator set the job aside",
@@ -134,26 +144,30 @@ def quarantine(job_ids: tuple[str, ...], words: str) -> None:
         measured={},
     )
     for job_id in job_ids:
-        house.desk.quarantine(JobId(job_id), reason=reason, now=now())
-        click.echo(f"{job_id}: quarantined", err=True)
+        records.desk.quarantine(JobId(job_id), reason=reason, now=now())
+        _tell_change(records, job_id, "quarantined", as_json)
 
 
 @command.command("drain")
 @click.option("--queue", "queues", type=_QUEUES, multiple=True)
 @click.option("--wait", is_flag=True, help="Return when nothing of these queues runs any more.")
 @click.option("--resume", is_flag=True, help="Let workers take jobs again.")
-def drain(queues: tuple[str, ...], wait: bool, resume: bool) -> None:
+@_as_json
+def drain(queues: tuple[str, ...], wait: bool, resume: bool, as_json: bool) -> None:
     """Let workers take no more jobs of all queues, or of those named; what runs goes on."""
     from lathe.wiring import now
 
-    house, chosen = _open(), [WorkQueue(name) for name in queues or WorkQueue]
+    records, chosen = _open(), [WorkQueue(name) for name in queues or WorkQueue]
     for queue in chosen:
         if resume:
-            house.desk.resume(queue)
+            records.desk.resume(queue)
         else:
-            house.desk.drain(queue, now=now())
-        click.echo(f"{queue}: {'open' if resume else 'drained'}", err=True)
-    while wait and not resume and _running(house, chosen):
+            records.desk.drain(queue, now=now())
+        if as_json:
+            click.echo(json.dumps({"queue": queue, "drained": not resume}))
+        else:
+            click.echo(f"{queue}: {'open' if resume else 'drained'}", err=True)
+    while wait and not resume and _running(records, chosen):
         threading.Event().wait(_POLL_S)
 
 
@@ -163,9 +177,9 @@ def status(as_json: bool) -> None:
     """Say how full each queue is, and who is at work."""
     from lathe.wiring import now
 
-    house, at = _open(), now()
-    workers = house.desk.workers(since=at - timedelta(seconds=house.settings.silence_s))
-    for census in house.desk.census(now=at):
+    records, at = _open(), now()
+    workers = records.desk.workers(since=at - timedelta(seconds=records.settings.silence_s))
+    for census in records.desk.census(now=at):
         oldest_s = (at - (census.oldest_due_at or at)).total_seconds()
         if as_json:
             line = {"queue": census.queue, "states": census.states, "drained": census.drained}
@@ -181,14 +195,14 @@ def status(as_json: bool) -> None:
         click.echo(f"at work: {', '.join(workers) or 'nobody'}")
 
 
-def _open() -> "House":
-    from lathe.wiring import open_house
+def _open() -> "Records":
+    from lathe.wiring import open_records
 
-    return open_house(read_settings())
+    return open_records(read_settings())
 
 
 def _pages(
-    house: "House",
+    records: "Records",
     states: Sequence[JobState],
     queues: Sequence[WorkQueue],
     limit: int | None,
@@ -196,7 +210,7 @@ def _pages(
     after, left = "", limit
     while left is None or left > 0:
         size = _PAGE if left is None else min(_PAGE, left)
-        page = house.desk.page(states=states, queues=queues, after=after, limit=size)
+        page = records.desk.page(states=states, queues=queues, after=after, limit=size)
         yield from page
         if len(page) < size:
             return
@@ -204,8 +218,8 @@ def _pages(
         left = None if left is None else left - size
 
 
-def _running(house: "House", queues: list[WorkQueue]) -> bool:
-    return bool(house.desk.page(states=[JobState.RUNNING], queues=queues, after="", limit=1))
+def _running(records: "Records", queues: list[WorkQueue]) -> bool:
+    return bool(records.desk.page(states=[JobState.RUNNING], queues=queues, after="", limit=1))
 
 
 def _explain(job: Job, now: datetime, drained: set[WorkQueue], silence: timedelta) -> str:
@@ -223,6 +237,13 @@ def _explain(job: Job, now: datetime, drained: set[WorkQueue], silence: timedelt
     if job.state is JobState.DONE:
         return "It is done: what it made is published."
     return f"It is {job.state}; `lathe jobs retry {job.id}` queues it again."
+
+
+def _tell_change(records: "Records", job_id: str, words: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_plain(records.jobs.get(JobId(job_id)))))
+    else:
+        click.echo(f"{job_id}: {words}", err=True)
 
 
 def _tell(attempt: Attempt) -> str:

@@ -62,6 +62,11 @@ class Program:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started and has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self) -> None:
         assert self._process is None, "it runs"
         with open(self._log, "wb") as log:
@@ -91,7 +96,8 @@ class Program:
 
     def kill(self) -> None:
         """End the process as a power cut does; its children are left to themselves."""
-        assert self._end(signal.SIGKILL) == -signal.SIGKILL
+        status = self._end(signal.SIGKILL)
+        assert status == -signal.SIGKILL, f"it had ended with {status}: {self.log[-4000:]}"
 
     def close(self) -> None:
         """Make sure that the process is gone."""
@@ -162,9 +168,13 @@ class Plant(Program):
         with httpx.Client(base_url=self.url, headers=headers, timeout=HANG_S) as client:
             yield client
 
-    def worker(self, name: str, *words: str) -> Program:
-        """Return a ``lathe worker`` with the same settings, not started yet."""
-        return Program([LATHE, "worker", *words], self.environment, self.state / f"{name}.log")
+    def worker(self, name: str, *words: str, before: Sequence[str] = ()) -> Program:
+        """Return a ``lathe worker`` with the same settings, not started yet.
+
+        ``before`` is a command that runs it.
+        """
+        command = [*before, LATHE, "worker", *words]
+        return Program(command, self.environment, self.state / f"{name}.log")
 
     def run(self, *words: str) -> str:
         """Return what a ``lathe`` command with the same settings says on stdout, if it succeeds."""

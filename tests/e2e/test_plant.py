@@ -151,7 +151,8 @@ def test_a_cancelled_job_stops_its_encoders_and_can_be_taken_up_again(
     plant: Plant, label: httpx.Client, worker: Program, long_master: Path
 ) -> None:
     job_id = press_long(plant, label, long_master, worker)
-    plant.run("jobs", "cancel", job_id)
+    (cancelled,) = told(plant, "jobs", "cancel", job_id, "--json")
+    assert (cancelled["id"], cancelled["state"]) == (job_id, "cancelled")
     wait_until(
         lambda: not any("ffmpeg" in command_line(child) for child in children_of(worker.pid)),
         "the end of the encoders",
@@ -159,7 +160,11 @@ def test_a_cancelled_job_stops_its_encoders_and_can_be_taken_up_again(
     job = get_job(label, job_id)
     assert (job["state"], job["attempts"]) == ("cancelled", 1)
     assert "lathe jobs retry" in plant.run("jobs", "explain", job_id)
-    plant.run("jobs", "retry", job_id)
+    (explained,) = told(plant, "jobs", "explain", job_id, "--json")
+    assert f"lathe jobs retry {job_id}" in explained["explanation"]
+    assert [attempt["end"] for attempt in explained["history"]] == ["cancelled"]
+    (queued,) = told(plant, "jobs", "retry", job_id, "--json")
+    assert queued["state"] == "queued"
     assert wait_for_job(label, job_id)["state"] == "done"
 
 
@@ -193,7 +198,8 @@ def test_an_encoder_killed_from_outside_is_no_fault_of_the_master(
 def test_a_drained_queue_waits_and_says_so(
     plant: Plant, label: httpx.Client, worker: Program
 ) -> None:
-    plant.run("jobs", "drain", "--queue", "urgent", "--wait")
+    drained = told(plant, "jobs", "drain", "--queue", "urgent", "--wait", "--json")
+    assert drained == [{"queue": "urgent", "drained": True}]
     job_id = send(label, make_wav(plant.state / "drained.wav", samples=997))
     assert "drained" in plant.run("jobs", "explain", job_id)
     assert "urgent (drained)" in plant.run("jobs", "status")
@@ -217,7 +223,9 @@ def test_failures_are_listed_with_their_codes(
 
 def test_operators_quarantine_with_their_reason(plant: Plant, label: httpx.Client) -> None:
     job_id = send(label, make_wav(plant.state / "aside.wav", samples=996))
-    plant.run("jobs", "quarantine", job_id, "--reason", "the label called")
+    words = ("--reason", "the label called", "--json")
+    (aside,) = told(plant, "jobs", "quarantine", job_id, *words)
+    assert aside["state"] == "quarantined"
     job = get_job(label, job_id)
     assert (job["state"], job["reason"]["detail"]) == ("quarantined", "the label called")
 
