@@ -13,10 +13,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import redis
-from sqlalchemy import Table, insert
+from sqlalchemy import Engine, Table, event, insert
 
 from benchmarks.masters import make_long_master
 from benchmarks.measure import run_lathe
@@ -25,7 +26,7 @@ from catalogue.database.engine import open_engine, upgrade, writing
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.schema import deliveries, jobs, tracks
 from catalogue.database.tracks import SqlTracks
-from catalogue.nouns import JobId, JobState, WorkQueue
+from catalogue.nouns import Job, JobId, JobState, WorkQueue
 from catalogue.port import WorkerName
 from tests.audio.pressings import make_wav
 from tests.contract.examples import (
@@ -37,19 +38,20 @@ from tests.contract.examples import (
     make_pressing,
     sha256_of,
 )
-from tests.e2e.servers import Plant, accepted, deliver, wait_for_job
+from tests.e2e.servers import Plant, accepted, deliver
 from tests.engines import PostgresServer, RedisServer
 from workers.broker import build_broker
 from workers.ledger import Patience
-from workers.queue import Queue
+from workers.queue import WINDOW, Queue
 from workers.recovery import Sweeper
 
-_BATCH = 12
+_BATCH = 16
 _BATCH_MASTER_S = 20
 _SHORT_TRACK_S = 120
 _LEDGER_JOBS = 300
 _LONG_LEDGER = 100_000
 _SWEEPS = 20
+_POLL_S = 0.25
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -111,18 +113,23 @@ def _press_batch(
         stack.enter_context(plant)
         label = stack.enter_context(plant.client())
         accepted_jobs = [
-            accepted(deliver(label, master, isrc=f"ZZTST26{number:05}"))
+            JobId(accepted(deliver(label, master, isrc=f"ZZTST26{number:05}")))
             for number, master in enumerate(masters)
         ]
         for core in cores:
             words = ("taskset", "-c", str(core))
             stack.enter_context(plant.worker(f"worker-{core}", "--threads", "1", before=words))
-        ended = [wait_for_job(label, job_id) for job_id in accepted_jobs]
         desk = SqlDesk(open_engine(plant.environment["LATHE_CATALOGUE"]))
-        began = min(desk.attempts(JobId(job["id"]))[0].started_at for job in ended)
-        last = max(datetime.fromisoformat(job["finished_at"]) for job in ended)
+        while any(job.finished_at is None for job in _all_jobs(desk)):
+            time.sleep(_POLL_S)
+        began = min(desk.attempts(job_id)[0].started_at for job_id in accepted_jobs)
+        last = max(job.finished_at or began for job in _all_jobs(desk))
     shutil.rmtree(state)
     return (last - began).total_seconds()
+
+
+def _all_jobs(desk: SqlDesk) -> list[Job]:
+    return desk.page(states=(), queues=(), after="", limit=2 * _BATCH)
 
 
 def _the_ledger(engines: Engines, folder: Path) -> None:
@@ -174,8 +181,8 @@ def _many_jobs(engines: Engines) -> None:
     broker = redis.Redis.from_url(url)
     queue = Queue(build_broker(url))
     patience = Patience()
-    sweeper = Sweeper(SqlJobs(catalogue), queue, now=lambda: datetime.now(UTC), patience=patience)
-    desk = SqlDesk(catalogue)
+    ledger, desk = SqlJobs(catalogue), SqlDesk(catalogue)
+    sweeper = Sweeper(ledger, queue, now=lambda: datetime.now(UTC), patience=patience)
     for count in (1000, _LONG_LEDGER):
         with writing(catalogue) as connection:
             held = len(desk.page(states=(), queues=(), after="", limit=1000))
@@ -189,28 +196,51 @@ def _many_jobs(engines: Engines) -> None:
         sweep_s = _time(
             lambda: sweeper.sweep(sent_before=datetime.now(UTC) - patience.resend), _SWEEPS
         )
-        due_s = _time(
-            lambda: SqlJobs(catalogue).due(
-                WorkQueue.URGENT,
-                now=datetime.now(UTC),
-                stale_before=datetime.now(UTC) - patience.silence,
-                sent_before=datetime.now(UTC) - patience.resend,
-                limit=256,
-            ),
-            _SWEEPS,
-        )
-        page_s = _time(
-            lambda: desk.page(states=[JobState.QUEUED], queues=(), after="job_5", limit=50), _SWEEPS
-        )
-        census_s = _time(lambda: desk.census(now=datetime.now(UTC)), _SWEEPS)
         used = broker.info("memory")
         assert isinstance(used, dict)
         print(
             f"{count:,} jobs queued: broker {used['used_memory'] / 1e6:.1f} MB, "
-            f"sweeper {own / 1e6:.0f} MB, sweep {sweep_s * 1000:.1f} ms, "
-            f"what is due {due_s * 1000:.1f} ms, a page {page_s * 1000:.1f} ms, "
-            f"the census {census_s * 1000:.1f} ms"
+            f"sweeper {own / 1e6:.0f} MB, a sweep {sweep_s * 1000:.1f} ms"
         )
+        for what, ask in _questions(ledger, desk, patience).items():
+            how = "reads all" if _read_whole(catalogue, ask) else "by index"
+            print(f"    {what}: {_time(ask, _SWEEPS) * 1000:.1f} ms, {how}")
+
+
+def _questions(
+    ledger: SqlJobs, desk: SqlDesk, patience: Patience
+) -> dict[str, Callable[[], object]]:
+    now = datetime.now(UTC)
+    return {
+        "what is due": lambda: ledger.due(
+            WorkQueue.URGENT,
+            now=now,
+            stale_before=now - patience.silence,
+            sent_before=now - patience.resend,
+            limit=WINDOW,
+        ),
+        "a job": lambda: ledger.get(JobId("job_00000500")),
+        "a page": lambda: desk.page(states=[JobState.QUEUED], queues=(), after="", limit=50),
+        "who works": lambda: desk.workers(since=now),
+        "the census": lambda: desk.census(now=now),
+    }
+
+
+def _read_whole(engine: Engine, work: Callable[[], object]) -> bool:
+    """Return whether PostgreSQL reads the whole table of jobs for ``work``."""
+    plans: list[str] = []
+
+    def explain(
+        _: object, cursor: psycopg.Cursor[Any], statement: str, given: Any, *__: object
+    ) -> None:
+        if statement.startswith("SELECT"):
+            plan = cursor.connection.execute(f"EXPLAIN {statement}".encode(), given)
+            plans.extend(str(row[0]) for row in plan)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    work()
+    event.remove(engine, "before_cursor_execute", explain)
+    return any("Seq Scan on jobs" in line for line in plans)
 
 
 def _rows(numbers: range) -> Iterator[tuple[Table, list[dict[str, object]]]]:

@@ -142,14 +142,20 @@ def make_key(records: Records, label: str) -> str:
     return key.text
 
 
-def open_measures(house: House, *, port_offset: int = 0) -> Measures:
-    """Return the metrics of this process, served over HTTP when the settings name a port."""
-    settings = house.settings
+def open_measures(
+    records: Records, *, of_the_plant: bool = False, port_offset: int = 0
+) -> Measures:
+    """Return the metrics of this process, served over HTTP when the settings name a port.
+
+    Those ``of_the_plant`` are asked of the ledger whenever the metrics are read.
+    """
+    settings = records.settings
     registry = CollectorRegistry()
     measures = Measures(registry)
     if settings.metrics_port is not None:
-        silence = timedelta(seconds=settings.silence_s)
-        registry.register(PlantCollector(house.desk, now=now, silence=silence))
+        if of_the_plant:
+            silence = timedelta(seconds=settings.silence_s)
+            registry.register(PlantCollector(records.desk, now=now, silence=silence))
         export(registry, host=settings.host, port=settings.metrics_port + port_offset)
     return measures
 

@@ -63,22 +63,23 @@ class SqlDesk:
         counts = select(jobs.c.queue, jobs.c.state, func.count()).group_by(
             jobs.c.state, jobs.c.queue
         )
-        oldest = (
-            select(jobs.c.queue, func.min(jobs.c.due_at))
-            .where(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now)
-            .group_by(jobs.c.queue)
-        )
+        queued = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now)
+        oldest = select(func.min(jobs.c.due_at)).where(queued)
         with reading(self._engine) as connection:
             states: dict[str, dict[JobState, int]] = {}
             for queue, state, count in connection.execute(counts):
                 states.setdefault(queue, {})[JobState(state)] = count
-            due = {row[0]: row[1] for row in connection.execute(oldest)}
+            # One after the other, each is the first entry of an index.
+            due = {
+                queue: connection.execute(oldest.where(jobs.c.queue == queue)).scalar()
+                for queue in WorkQueue
+            }
             drained = set(connection.execute(select(drained_queues.c.queue)).scalars())
         return [
             QueueCensus(
                 queue=queue,
                 states=states.get(queue, {}),
-                oldest_due_at=due.get(queue),
+                oldest_due_at=due[queue],
                 drained=queue in drained,
             )
             for queue in WorkQueue

@@ -97,14 +97,17 @@ class SqlJobs:
         limit: int,
     ) -> list[JobId]:
         """See Jobs.due."""
-        here = and_(jobs.c.queue == queue, ~_drained(jobs.c.queue))
+        here = jobs.c.queue == queue
         sent_long_ago = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < sent_before)
         sent_before_beat = or_(sent_long_ago, jobs.c.sent_at <= jobs.c.heartbeat_at)
         silent = select(jobs.c.id).where(here, _silent(stale_before), sent_before_beat)
         queued = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now)
         waiting = select(jobs.c.id).where(here, queued, sent_long_ago)
+        drained = select(drained_queues.c.queue).where(drained_queues.c.queue == queue)
         with reading(self._engine) as connection:
             found: list[JobId] = []
+            if connection.execute(drained).first() is not None:
+                return found
             for query in (silent, waiting):
                 oldest = query.order_by(jobs.c.due_at).limit(limit - len(found))
                 found += map(JobId, connection.execute(oldest).scalars())

@@ -133,7 +133,7 @@ jobs = Table(
     Column("queue", String(12), nullable=False, server_default="urgent"),
     Column("worker", String(120)),
     Index(None, "state", "due_at"),
-    Index(None, "state", "queue", "sent_at"),
+    Index(None, "state", "queue", "due_at"),
 )
 
 attempts = Table(

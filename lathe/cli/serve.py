@@ -34,7 +34,7 @@ def command(folder: Path | None) -> None:
     if house.settings.logs == "json":
         set_up("json", logging.INFO)
     origin = Origin(house)
-    measures = open_measures(house)
+    measures = open_measures(house, of_the_plant=True)
     click.echo(f"origin: {origin.url}")
     _print_development_key(house)
     plant = build_plant(house, measures) if house.settings.queue == INLINE else None

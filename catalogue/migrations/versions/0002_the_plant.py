@@ -22,7 +22,7 @@ def upgrade() -> None:
         batch_op.add_column(_queue())
         batch_op.add_column(sa.Column("worker", sa.String(length=120), nullable=True))
         batch_op.create_index(
-            batch_op.f("ix_jobs_state_queue_sent_at"), ["state", "queue", "sent_at"], unique=False
+            batch_op.f("ix_jobs_state_queue_due_at"), ["state", "queue", "due_at"], unique=False
         )
 
     op.create_table(
