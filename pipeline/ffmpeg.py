@@ -7,6 +7,7 @@ pipe that nobody reads any more kills it.
 
 import fcntl
 import json
+import logging
 import os
 import re
 import selectors
@@ -31,10 +32,12 @@ from catalogue.errors import (
     ToolMissing,
 )
 
+log = logging.getLogger(__name__)
+
 PROBE_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 120.0
 _PIPE_BYTES = 1 << 20
-_STDERR_BYTES = 16_384
+_STDERR_BYTES = 4096
 _POLL_S = 0.25
 # Between two rounds the pipes fill a little: fewer and larger reads cost less on both sides.
 _GATHER_S = 0.01
@@ -174,6 +177,9 @@ def run_ffmpegs(
         _drain(consumers, should_stop)
         statuses = [process.wait(timeout=STALL_TIMEOUT_S) for process in processes]
         said = [_tell(command, stderr) for command, stderr in zip(commands, errors, strict=True)]
+    for status, words in zip(statuses, said, strict=True):
+        if status != 0:
+            log.info("ffmpeg ended badly", extra={"status": status, "stderr": words.strip()})
     _require_unkilled("ffmpeg", statuses)
     for status, words in zip(statuses[1:], said[1:], strict=True):
         if status != 0:

@@ -224,6 +224,16 @@ def test_failures_are_listed_with_their_codes(
     assert line["delivery"].startswith("dlv_")
 
 
+def test_what_ffmpeg_said_is_in_the_log(plant: Plant, label: httpx.Client, worker: Program) -> None:
+    job_id = send(label, BROKEN / "changes-format.flac")
+    assert wait_for_job(label, job_id)["reason"]["code"] == "master-changes-format"
+    lines = [json.loads(line) for line in worker.log.splitlines()]
+    (line,) = [line for line in lines if "stderr" in line and line.get("job") == job_id]
+    assert line["status"] != 0
+    assert "Changing audio frame properties" in line["stderr"]
+    assert str(plant.state) not in line["stderr"]
+
+
 def test_operators_quarantine_with_their_reason(plant: Plant, label: httpx.Client) -> None:
     job_id = send(label, make_wav(plant.state / "aside.wav", samples=996))
     words = ("--reason", "the label called", "--json")
