@@ -27,7 +27,7 @@ class Patience:
     silence: timedelta = timedelta(seconds=10)
     resend: timedelta = timedelta(seconds=60)
     first_retry: timedelta = timedelta(seconds=5)
-    longest_retry: timedelta = timedelta(minutes=10)
+    longest_retry: timedelta = timedelta(minutes=1)
     max_silences: int = 3
     max_unexpected: int = 3
     max_insisting: int = 60
