@@ -122,6 +122,7 @@ class SwiftServer:
     def __init__(self, folder: Path) -> None:
         ports = {name: free_port() for name in ("account", "container", "object", "proxy")}
         self._addresses = [("127.0.0.1", port) for port in ports.values()]
+        self._folder = folder
         self.endpoint = f"http://127.0.0.1:{ports['proxy']}"
         (folder / "devices" / "d1").mkdir(parents=True)
         (folder / "swift.conf").write_text(_SWIFT)
@@ -141,6 +142,18 @@ class SwiftServer:
             server.start()
         for address in self._addresses:
             wait_until(partial(_listens, address), f"the server at {address}")
+
+    def catch_up(self) -> None:
+        """Let listings name what was stored while a server was away, as Swift does in time."""
+        for name in ("obj", "container"):
+            # The daemons look for Swift's own configuration in one place only.
+            code = (
+                "import sys; from swift.common import utils; utils.set_swift_dir(sys.argv.pop(1)); "
+                f"from swift.{name}.updater import main; main()"
+            )
+            file = self._folder / f"{'object' if name == 'obj' else name}.conf"
+            command = [str(SWIFT / "python"), "-c", code, str(self._folder), str(file), "once"]
+            subprocess.run(command, check=True, capture_output=True, timeout=HANG_S)
 
     def kill(self) -> None:
         """End all of it as a power cut does."""
@@ -202,6 +215,7 @@ pipeline = {name}-server
 [app:{name}-server]
 use = egg:swift#{name}
 fsync = false
+[{name}-updater]
 """
 
 _PROXY = """
