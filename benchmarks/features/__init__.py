@@ -1,0 +1,1 @@
+"""Music with known tempo and key, and how well lathe hears both."""
