@@ -1,5 +1,7 @@
 # Every target sets up what it needs by itself.
-.PHONY: run test test-clients check bench lock clean
+.PHONY: run test test-clients chaos check bench lock clean
+
+ROUNDS ?= 100
 
 run:
 	@tools/setup run
@@ -7,12 +9,17 @@ run:
 
 test:
 	@tools/setup dev
-	@.venv/bin/python -m pytest --ignore=tests/clients
+	@.venv/bin/python -m pytest --ignore=tests/clients -n auto --dist loadfile
 
 # Independent judges of manifests, and real players: a browser, VLC, GStreamer and others.
 test-clients:
 	@tools/setup clients
 	@.venv/bin/python -m pytest tests/clients
+
+# Parts of a plant killed at random, ROUNDS times.
+chaos:
+	@tools/setup dev
+	@.venv/bin/python -m tests.chaos --rounds $(ROUNDS)
 
 check:
 	@tools/setup dev
@@ -24,6 +31,7 @@ check:
 bench:
 	@tools/setup dev
 	@.venv/bin/python -m benchmarks.press
+	@.venv/bin/python -m benchmarks.plant
 
 # Needs uv; run it after changing the dependencies in pyproject.toml.
 lock:

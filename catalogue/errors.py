@@ -314,6 +314,20 @@ class JobQuarantined(Conflict):
     advice = "An operator looks at the master and the worker's log before it is tried again."
 
 
+class JobStateWrong(Conflict):
+    code = "job-state-wrong"
+    title = "The job is in a state that does not allow this"
+    advice = "See where it stands with `lathe jobs show`."
+
+
+class PlaceCondemned(Unavailable):
+    """Orphaned objects are being removed just where new ones are to be put."""
+
+    code = "place-condemned"
+    title = "What is to be stored is just being removed from the store"
+    advice = "Try again in a moment; a removal that broke off is finished by `lathe gc`."
+
+
 class ObjectDiffers(Conflict):
     code = "object-differs"
     title = "Other bytes are already stored under this key"
@@ -356,6 +370,12 @@ class OutputNotWritable(Unavailable):
     advice = "Check the folder's permissions and the free space, then run the same command again."
 
 
+class DiskFull(Unavailable):
+    code = "disk-full"
+    title = "There is no room left on the disk"
+    advice = "Nothing is lost: free some space and send it again; waiting jobs go on."
+
+
 class PressedFolderUnreadable(InvalidInput):
     code = "pressed-folder-unreadable"
     title = "The folder is none that lathe pressed, or its description is damaged"
@@ -384,6 +404,12 @@ class ToolMissing(Unavailable):
     code = "tool-missing"
     title = "A program that lathe needs is not installed"
     advice = "Install the Debian package ffmpeg."
+
+
+class ToolKilled(Unavailable):
+    code = "tool-killed"
+    title = "A program that lathe runs was killed from outside"
+    advice = "It is tried again; if it happens again, look for a lack of memory on the machine."
 
 
 class Stopped(Unavailable):

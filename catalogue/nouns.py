@@ -193,6 +193,17 @@ class Pressing:
     refused: tuple[TierRefused, ...]
 
 
+class WorkQueue(StrEnum):
+    """Which workers a job waits for.
+
+    A label waits for what is urgent; a back catalogue is bulk; light is what needs no encoder.
+    """
+
+    URGENT = "urgent"
+    BULK = "bulk"
+    LIGHT = "light"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Right:
     """Who may stream a track: a territory (ISO 3166-1 alpha-2, or Worldwide)."""
@@ -212,7 +223,10 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """What a label sent: a master, by its hash, with metadata."""
+    """What a label sent: a master, by its hash, with metadata.
+
+    ``queue`` is where its master waits to be pressed: urgent or bulk.
+    """
 
     id: DeliveryId
     label: str
@@ -221,6 +235,7 @@ class Delivery:
     filename: str
     size_bytes: int
     created_at: datetime
+    queue: WorkQueue = WorkQueue.URGENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -235,13 +250,14 @@ class Track:
 
 
 class JobState(StrEnum):
-    """Where a job stands. DONE, FAILED and QUARANTINED are final."""
+    """Where a job stands; catalogue.lifecycle tells what can happen to it there."""
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
@@ -265,20 +281,50 @@ class Job:
     """Work asked for, how far it got, what it tried and why it stopped.
 
     ``attempts`` counts claims, so that it survives a killed worker. ``claim`` is the fencing
-    token of the worker that holds the job.
+    token of the worker that holds the job, ``worker`` that one, or the last one of a
+    job that has ended.
     """
 
     id: JobId
     delivery_id: DeliveryId
     track_id: TrackId
+    queue: WorkQueue
     state: JobState
     stage: str
     percent: int
     attempts: int
     claim: str | None
+    worker: str | None
     heartbeat_at: datetime | None
     due_at: datetime
     reason: Reason | None
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+
+
+class AttemptEnd(StrEnum):
+    """How a worker's hold on a job ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RETRIED = "retried"
+    RELEASED = "released"
+    MOVED = "moved"
+    SILENT = "silent"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One worker's hold on a job: who, with what version, from when to when, and how far."""
+
+    worker: str
+    version: str
+    stage: str
+    percent: int
+    started_at: datetime
+    ended_at: datetime | None
+    end: AttemptEnd | None
+    code: str | None

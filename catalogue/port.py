@@ -3,15 +3,17 @@
 Every adapter passes the same contract suite. Methods raise Unavailable when the database is away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from catalogue.nouns import (
+    Attempt,
     Delivery,
     Job,
     JobId,
+    JobState,
     Metadata,
     Pressing,
     Reason,
@@ -19,7 +21,26 @@ from catalogue.nouns import (
     RenditionId,
     Track,
     TrackId,
+    WorkQueue,
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerName:
+    """A worker as the ledger knows it: where it runs, and lathe's version there."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueCensus:
+    """How many jobs of a queue are in each state, and since when the oldest one is due."""
+
+    queue: WorkQueue
+    states: Mapping[JobState, int]
+    oldest_due_at: datetime | None
+    drained: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +75,8 @@ class Tracks(Protocol):
         """Remember a delivery, its track and a queued job in one transaction; return the job.
 
         A label's ISRC names one track: when the label delivered it before, ``delivery.track_id``
-        is set aside, and the track it has keeps its id and takes the new metadata.
+        is set aside, and the track it has keeps its id and takes the new metadata. The job waits in
+        the delivery's queue, or among light work when its master has been pressed before.
         """
 
     def get(self, track_id: TrackId) -> Track:
@@ -81,23 +103,30 @@ class Jobs(Protocol):
         """Return the delivery that a job presses. Raises JobNotFound."""
 
     def due(
-        self, *, now: datetime, stale_before: datetime, sent_before: datetime, limit: int
+        self,
+        queue: WorkQueue,
+        *,
+        now: datetime,
+        stale_before: datetime,
+        sent_before: datetime,
+        limit: int,
     ) -> list[JobId]:
-        """Return jobs that a worker should be told of, the longest waiting first.
+        """Return jobs of ``queue`` that a worker should be told of, the longest waiting first.
 
-        Queued ones that are due, and running ones whose heartbeat stopped before
-        ``stale_before``; unless sent since ``sent_before`` (and since they became due, or since
-        their last heartbeat).
+        Running ones whose heartbeat stopped before ``stale_before``, then queued ones that are
+        due; unless sent since ``sent_before`` (and since they became due, or since their last
+        heartbeat). None while the queue is drained.
         """
 
     def mark_sent(self, job_id: JobId, *, now: datetime) -> None:
-        """Remember that a message for this job is on its way."""
+        """Remember that a message for this job, unless it is due later only, is on its way."""
 
     def claim(
         self,
         job_id: JobId,
         claim: str,
         *,
+        worker: WorkerName,
         now: datetime,
         stale_before: datetime,
         max_silences: int,
@@ -105,7 +134,7 @@ class Jobs(Protocol):
         """Take a queued job that is due, or a running one that went silent; None when neither.
 
         Counts the attempt. A job whose workers went silent ``max_silences`` times is quarantined
-        instead.
+        instead. Nothing is taken from a drained queue.
         """
 
     def beat(self, job_id: JobId, claim: str, *, stage: str, percent: int, now: datetime) -> None:
@@ -113,6 +142,9 @@ class Jobs(Protocol):
 
     def release(self, job_id: JobId, claim: str, *, now: datetime) -> None:
         """Hand a job back unfinished, as if this attempt had not been made."""
+
+    def move(self, job_id: JobId, claim: str, *, queue: WorkQueue, now: datetime) -> None:
+        """Hand a job that is no light work to ``queue``, as if this attempt had not been made."""
 
     def retry(
         self, job_id: JobId, claim: str, *, reason: Reason, due_at: datetime, now: datetime
@@ -139,3 +171,68 @@ class Jobs(Protocol):
         ``current`` are the renditions that the track has from now on; ``pressing`` is what was
         made, or None when all of them were published before. Publishing twice changes nothing.
         """
+
+
+class Desk(Protocol):
+    """What operators see of the ledger, and how they steer it."""
+
+    def page(
+        self,
+        *,
+        states: Collection[JobState],
+        queues: Collection[WorkQueue],
+        after: str,
+        limit: int,
+    ) -> list[Job]:
+        """Return up to ``limit`` jobs by id after ``after``; all states, or queues, when none."""
+
+    def attempts(self, job_id: JobId) -> list[Attempt]:
+        """Return who held a job, the first one first."""
+
+    def census(self, *, now: datetime) -> list[QueueCensus]:
+        """Return how full each queue is."""
+
+    def workers(self, *, since: datetime) -> list[str]:
+        """Return the names of workers that hold a job and gave a sign of life ``since`` then."""
+
+    def cancel(self, job_id: JobId, *, now: datetime) -> None:
+        """End a job that has not ended; a worker that holds it loses it. Raises JobStateWrong."""
+
+    def revive(self, job_id: JobId, *, now: datetime) -> None:
+        """Queue a job again that ended without success; raises JobStateWrong for any other."""
+
+    def quarantine(self, job_id: JobId, *, reason: Reason, now: datetime) -> None:
+        """Set a job aside until it is revived. Raises JobStateWrong."""
+
+    def drain(self, queue: WorkQueue, *, now: datetime) -> None:
+        """Let no worker take a job of ``queue`` from now on; what runs goes on."""
+
+    def resume(self, queue: WorkQueue) -> None:
+        """Let workers take jobs of ``queue`` again."""
+
+
+class Holds(Protocol):
+    """Who may put objects where, so that nothing is collected that somebody is about to use.
+
+    A place is a prefix of object keys. It is collected in three steps: condemned in the catalogue,
+    emptied in the store, absolved in the catalogue. A condemned place cannot be held, and a held
+    or referenced one cannot be condemned.
+    """
+
+    def hold(self, places: Collection[str], holder: str, *, until: datetime) -> None:
+        """Keep ``places`` from being collected. Raises PlaceCondemned when one just is."""
+
+    def release(self, holder: str) -> None:
+        """Give up all that ``holder`` holds."""
+
+    def is_orphan(self, place: str, *, now: datetime) -> bool:
+        """Return whether nothing refers to ``place`` and nobody holds it."""
+
+    def condemn(self, place: str, *, now: datetime) -> bool:
+        """Condemn ``place`` if it is an orphan, and return whether it may be emptied."""
+
+    def condemned(self) -> list[str]:
+        """Return the places that were condemned and not absolved: a removal broke off."""
+
+    def absolve(self, place: str) -> None:
+        """Let an emptied place be used again."""

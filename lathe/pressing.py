@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
-from catalogue.errors import NoTierEarned, OutputNotWritable, PressedFolderUnreadable
+from catalogue.errors import NoTierEarned, PressedFolderUnreadable
 from catalogue.nouns import Pressing, RenditionId, Sha256, Tier, TierRefused
 from manifests.dash import render_mpd
 from manifests.hls import MEDIA_PLAYLIST, render_media, render_multivariant
@@ -22,6 +22,7 @@ from manifests.json import render_json
 from manifests.manifest import Manifest, is_fragmented
 from pipeline.master import hash_file
 from pipeline.press import Report, plan_again, plan_press, press
+from storage.faults import not_writable
 from storage.local import LocalStore
 
 PRESSING = "pressing.json"
@@ -244,7 +245,7 @@ def _writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        raise OutputNotWritable(f"{place}: {fault.strerror}.") from fault
+        raise not_writable(str(place), fault) from fault
 
 
 def _build_manifest(pressing: Pressing, title: str) -> Manifest:

@@ -20,6 +20,7 @@ def build_services(house: House) -> Services:
         keys=house.keys,
         tracks=house.tracks,
         jobs=house.jobs,
+        holds=house.holds,
         published=PublishedRenditions(house.tracks),
         store=house.store,
         queue=house.queue,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -52,11 +52,17 @@ class Settings(BaseModel):
         default=None, description="ladder of tiers in TOML; lathe's own when empty"
     )
     threads: int = Field(default=2, ge=1, le=64, description="masters pressed at once by a process")
+    logs: Literal["text", "json"] = Field(
+        default="text", description="how lines on stderr are written"
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port of Prometheus metrics; empty: none"
+    )
     heartbeat_s: float = Field(
-        default=2.0, gt=0, le=3600, description="how often a worker says that it lives"
+        default=1.0, gt=0, le=3600, description="how often a worker says that it lives"
     )
     silence_s: float = Field(
-        default=12.0, gt=0, le=86_400, description="after how long without it a job is taken over"
+        default=10.0, gt=0, le=86_400, description="after how long without it a job is taken over"
     )
 
     @field_validator("trusted_edges", mode="before")

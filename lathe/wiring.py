@@ -1,28 +1,39 @@
 """Building a plant from settings: the only place that knows every adapter."""
 
+import os
+import socket
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from dramatiq import Broker
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
+from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.tracks import SqlTracks
-from catalogue.errors import OutputNotWritable
 from catalogue.identifiers import make_id
-from catalogue.port import Jobs, Keys, StoredKey, Tracks
+from catalogue.nouns import WorkQueue
+from catalogue.port import Desk, Holds, Jobs, Keys, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
+from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
 from protection.keyring import KeyRing, load_or_make_ring, parse_ring
 from protection.tokens import make_api_key, random_bytes
+from storage.faults import not_writable
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from workers.broker import build_broker
 from workers.ledger import Ledger, Patience
+from workers.measures import Measures
 from workers.plant import Plant
 from workers.queue import Queue
 from workers.recovery import Sweeper
@@ -39,38 +50,62 @@ def new_id(prefix: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class House:
-    """The adapters that settings chose."""
+class Records:
+    """What is remembered, in the catalogue that settings chose."""
 
     settings: Settings
     engine: Engine
     keys: Keys
     tracks: Tracks
     jobs: Jobs
+    desk: Desk
+    holds: Holds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class House(Records):
+    """Every adapter that settings chose."""
+
     store: ObjectStore
     broker: Broker
     queue: Queue
 
 
+def open_records(settings: Settings) -> Records:
+    """Open the catalogue alone and bring its tables up to date.
+
+    Raises SettingsInvalid, OutputNotWritable, DiskFull and CatalogueUnavailable.
+    """
+    return Records(**_open_records(settings))
+
+
 def open_house(settings: Settings) -> House:
     """Open every adapter and bring the catalogue's tables up to date.
 
-    Raises SettingsInvalid, OutputNotWritable and CatalogueUnavailable.
+    Raises what open_records raises, and StoreUnavailable.
     """
-    make_state(settings.state)
-    engine = open_engine(settings.catalogue_url)
-    upgrade(engine)
     broker = build_broker(settings.queue)
     return House(
-        settings=settings,
-        engine=engine,
-        keys=SqlKeys(engine),
-        tracks=SqlTracks(engine),
-        jobs=SqlJobs(engine),
+        **_open_records(settings),
         store=open_store(settings),
         broker=broker,
         queue=Queue(broker),
     )
+
+
+def _open_records(settings: Settings) -> dict[str, Any]:
+    make_state(settings.state)
+    engine = open_engine(settings.catalogue_url)
+    upgrade(engine)
+    return {
+        "settings": settings,
+        "engine": engine,
+        "keys": SqlKeys(engine),
+        "tracks": SqlTracks(engine),
+        "jobs": SqlJobs(engine),
+        "desk": SqlDesk(engine),
+        "holds": SqlHolds(engine),
+    }
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -91,7 +126,7 @@ def make_state(state: Path) -> None:
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as fault:
-        raise OutputNotWritable(f"{state}: {fault.strerror}.") from fault
+        raise not_writable(str(state), fault) from fault
 
 
 def open_ring(settings: Settings) -> KeyRing:
@@ -100,15 +135,40 @@ def open_ring(settings: Settings) -> KeyRing:
     return parse_ring(text) if text else load_or_make_ring(settings.state / "url-keys")
 
 
-def make_key(house: House, label: str) -> str:
+def make_key(records: Records, label: str) -> str:
     """Make an API key for a label and return its text, which is stored nowhere."""
     key = make_api_key()
-    house.keys.add(StoredKey(id=key.id, label=label, secret_sha256=key.secret_sha256), now=now())
+    records.keys.add(StoredKey(id=key.id, label=label, secret_sha256=key.secret_sha256), now=now())
     return key.text
 
 
-def build_plant(house: House) -> Plant:
-    """Return the workers of this process, not started yet."""
+def open_measures(
+    records: Records, *, of_the_plant: bool = False, port_offset: int = 0
+) -> Measures:
+    """Return the metrics of this process, served over HTTP when the settings name a port.
+
+    Those ``of_the_plant`` are asked of the ledger whenever the metrics are read.
+    """
+    settings = records.settings
+    registry = CollectorRegistry()
+    measures = Measures(registry)
+    if settings.metrics_port is not None:
+        if of_the_plant:
+            silence = timedelta(seconds=settings.silence_s)
+            registry.register(PlantCollector(records.desk, now=now, silence=silence))
+        export(registry, host=settings.host, port=settings.metrics_port + port_offset)
+    return measures
+
+
+def worker_name() -> WorkerName:
+    """Return how the ledger knows this process."""
+    return WorkerName(name=f"{socket.gethostname()}:{os.getpid()}", version=version("lathe"))
+
+
+def build_plant(
+    house: House, measures: Measures, queues: Collection[WorkQueue] = tuple(WorkQueue)
+) -> Plant:
+    """Return the workers of this process on ``queues``, not started yet."""
     # The workers' room loads the pipeline; an origin without workers never does.
     from pipeline.tiers import read_ladder
     from workers.actors import declare_press
@@ -123,17 +183,26 @@ def build_plant(house: House) -> Plant:
         house.jobs,
         now=now,
         new_claim=lambda: new_id("clm"),
+        worker=worker_name(),
         patience=patience,
         shutting_down=shutting_down,
+        measures=measures,
     )
     declare_press(
         house.broker,
         ledger=ledger,
         jobs=house.jobs,
+        holds=house.holds,
         store=house.store,
         ladder=read_ladder(settings.ladder),
         lanes=max(1, count_cores() // settings.threads),
         now=now,
+        measures=measures,
     )
-    sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
-    return Plant(house.broker, sweeper, threads=settings.threads, shutting_down=shutting_down)
+    return Plant(
+        house.broker,
+        Sweeper(house.jobs, house.queue, now=now, patience=patience),
+        queues=queues,
+        threads=settings.threads,
+        shutting_down=shutting_down,
+    )

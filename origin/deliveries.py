@@ -1,8 +1,9 @@
 """Labels deliver masters here, and see where their jobs stand."""
 
 import json
-from datetime import datetime
-from typing import Annotated
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
@@ -11,16 +12,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from catalogue import errors
 from catalogue.errors import JobNotFound, MasterEmpty, MetadataInvalid, QueueUnavailable
 from catalogue.identifiers import parse_isrc, parse_territory
-from catalogue.nouns import Delivery, DeliveryId, Job, JobId, JobState, Metadata, Right, TrackId
+from catalogue.nouns import (
+    Delivery,
+    DeliveryId,
+    Job,
+    JobId,
+    JobState,
+    Metadata,
+    Right,
+    TrackId,
+    WorkQueue,
+)
 from origin.access import Label, Parts
 from origin.problems import Problem, describe_reason, responses
 from origin.receiving import Received, receive
 from origin.services import Services
-from storage.keys import master_key
+from storage.keys import master_key, master_place
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
 _TERRITORIES_MAX = 300
+_LONGEST_ADOPTION = timedelta(hours=6)
 
 
 class DeliveryMetadata(BaseModel):
@@ -37,6 +49,9 @@ class DeliveryMetadata(BaseModel):
         examples=[["Worldwide"], ["US", "CA"]],
         description="ISO 3166-1 alpha-2 codes, or Worldwide",
     )
+    queue: Literal[WorkQueue.URGENT, WorkQueue.BULK] = Field(
+        default=WorkQueue.URGENT, description="bulk for a back catalogue, which others go before"
+    )
 
 
 class JobStatus(BaseModel):
@@ -45,6 +60,7 @@ class JobStatus(BaseModel):
     id: str
     delivery_id: str
     track_id: str
+    queue: WorkQueue
     state: JobState
     stage: str = Field(examples=["wait", "start", "probe", "press", "publish", "done"])
     percent: int = Field(ge=0, le=100)
@@ -118,38 +134,47 @@ def get_job(job_id: Annotated[str, Path(max_length=60)], label: Label, parts: Pa
 
 
 def _accept(parts: Services, label: str, received: Received) -> Job:
-    metadata = _parse_metadata(received.metadata)
+    said = _parse_metadata(received.metadata)
+    metadata = _build_metadata(said)
     if received.size_bytes == 0:
         raise MasterEmpty(f"{received.filename} has 0 bytes.", size_bytes=0)
+    delivery_id = DeliveryId(parts.new_id("dlv"))
+    parts.holds.hold(
+        [master_place(received.sha256)], delivery_id, until=parts.now() + _LONGEST_ADOPTION
+    )
     parts.store.adopt(master_key(received.sha256), received.path)
     delivery = Delivery(
-        id=DeliveryId(parts.new_id("dlv")),
+        id=delivery_id,
         label=label,
         track_id=TrackId(parts.new_id("trk")),
         master_sha256=received.sha256,
         filename=received.filename,
         size_bytes=received.size_bytes,
         created_at=parts.now(),
+        queue=said.queue,
     )
     job = parts.tracks.accept(delivery, metadata, JobId(parts.new_id("job")))
+    parts.holds.release(delivery_id)
     sent_at = parts.now()
-    try:
-        parts.queue.send(job.id)
-        parts.jobs.mark_sent(job.id, now=sent_at)
-    except QueueUnavailable:
-        pass  # The job is in the ledger: a sweeper sends it when the queue is back.
+    # What is not sent now is in the ledger: a sweeper sends it when the queue has room.
+    with suppress(QueueUnavailable):
+        if parts.queue.send(job.id, job.queue):
+            parts.jobs.mark_sent(job.id, now=sent_at)
     return job
 
 
-def _parse_metadata(text: bytes) -> Metadata:
+def _parse_metadata(text: bytes) -> DeliveryMetadata:
     try:
-        said = DeliveryMetadata.model_validate(json.loads(text))
+        return DeliveryMetadata.model_validate_json(json.dumps(json.loads(text)))
     except (ValueError, RecursionError) as fault:
         if isinstance(fault, ValidationError):
             first = fault.errors()[0]
             where = "/" + "/".join(str(part) for part in first["loc"])
             raise MetadataInvalid(f"{where}: {first['msg']}.", pointer=where) from fault
         raise MetadataInvalid("The metadata is no JSON.") from fault
+
+
+def _build_metadata(said: DeliveryMetadata) -> Metadata:
     territories = sorted({parse_territory(code) for code in said.territories})
     return Metadata(
         title=said.title,
@@ -164,6 +189,7 @@ def _status(job: Job) -> JobStatus:
         id=job.id,
         delivery_id=job.delivery_id,
         track_id=job.track_id,
+        queue=job.queue,
         state=job.state,
         stage=job.stage,
         percent=job.percent,

@@ -31,6 +31,7 @@ STATUSES: Mapping[type[LatheError], int] = {
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.Unavailable: 503,
+    errors.DiskFull: 507,
     errors.Broken: 500,
 }
 """The status of a branch or leaf of the error tree; the nearest ancestor counts."""
@@ -107,11 +108,10 @@ def complete_openapi(document: dict[str, Any], *models: type[BaseModel]) -> None
 def responses(*kinds: type[LatheError]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI account of the problems that a route answers with."""
     found: dict[int | str, dict[str, Any]] = {}
-    for kind in kinds:
-        codes = sorted(leaf.code for leaf in errors.leaves(kind))
-        entry = found.setdefault(status_of(kind), {"description": ""})
+    for leaf in (leaf for kind in kinds for leaf in errors.leaves(kind)):
+        entry = found.setdefault(status_of(leaf), {"description": ""})
         known = [code for code in entry["description"].split(", ") if code]
-        entry["description"] = ", ".join(known + codes)
+        entry["description"] = ", ".join([*known, leaf.code])
         entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return found
 

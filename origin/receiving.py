@@ -4,9 +4,7 @@ Source: RFC 7578. Memory stays at one buffer whatever the size of the master, an
 of a request that fails.
 """
 
-import errno
 import hashlib
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,8 +18,9 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
-from catalogue.errors import MasterTooLarge, OutputNotWritable, RequestInvalid
+from catalogue.errors import MasterTooLarge, RequestInvalid
 from catalogue.nouns import Sha256
+from storage.faults import not_writable
 
 METADATA_MAX_BYTES = 64 << 10
 _BUFFER_BYTES = 1 << 20
@@ -164,7 +163,7 @@ def _open_draft(path: Path) -> BinaryIO:
     try:
         return open(path, "xb")
     except OSError as fault:
-        raise _not_writable(fault) from fault
+        raise not_writable("The master cannot be received", fault) from fault
 
 
 def _write(draft: BinaryIO, form: _Form) -> None:
@@ -175,11 +174,4 @@ def _write(draft: BinaryIO, form: _Form) -> None:
         draft.write(data)
         draft.flush()
     except OSError as fault:
-        raise _not_writable(fault) from fault
-
-
-def _not_writable(fault: OSError) -> OutputNotWritable:
-    name = errno.errorcode.get(fault.errno or 0, "unknown")
-    return OutputNotWritable(
-        f"The master cannot be received: {os.strerror(fault.errno or 0)}.", errno=name
-    )
+        raise not_writable("The master cannot be received", fault) from fault

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
-from catalogue.port import Jobs, Keys, Tracks
+from catalogue.port import Holds, Jobs, Keys, Tracks
 from origin.renditions import PublishedRenditions
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
@@ -25,6 +25,7 @@ class Services:
     keys: Keys
     tracks: Tracks
     jobs: Jobs
+    holds: Holds
     published: PublishedRenditions
     store: ObjectStore
     queue: Queue

@@ -7,6 +7,7 @@ pipe that nobody reads any more kills it.
 
 import fcntl
 import json
+import logging
 import os
 import re
 import selectors
@@ -27,13 +28,16 @@ from catalogue.errors import (
     MasterCorrupt,
     MasterUnreadable,
     Stopped,
+    ToolKilled,
     ToolMissing,
 )
+
+log = logging.getLogger(__name__)
 
 PROBE_TIMEOUT_S = 60.0
 STALL_TIMEOUT_S = 120.0
 _PIPE_BYTES = 1 << 20
-_STDERR_BYTES = 16_384
+_STDERR_BYTES = 4096
 _POLL_S = 0.25
 # Between two rounds the pipes fill a little: fewer and larger reads cost less on both sides.
 _GATHER_S = 0.01
@@ -42,6 +46,7 @@ _GATHER_S = 0.01
 # read other files and fetch from the network.
 READABLE_FORMATS = "wav,w64,aiff,flac,mov,mp3,ogg,aac"
 
+_ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _FORMAT_CHANGED = "Changing audio frame properties on the fly is not supported"
 _ENCODER_REFUSED = "Error while opening encoder"
 
@@ -93,6 +98,7 @@ def probe(path: Path) -> dict[str, Any]:
     try:
         answer = json.loads(_run(command, timeout_s=PROBE_TIMEOUT_S))
     except subprocess.CalledProcessError as fault:
+        _require_unkilled("ffprobe", [fault.returncode])
         said = _last_line(without_path(fault.stderr, path))
         raise MasterUnreadable("No demuxer for an accepted format opens it.", tool=said) from fault
     except subprocess.TimeoutExpired as fault:
@@ -154,8 +160,8 @@ def run_ffmpegs(
     """Run the commands side by side and give each consumer the bytes of its pipe as they come.
 
     The first command decodes the master, the others what it sends them. Raises MasterCorrupt when
-    the first fails or all stall, EncoderFailed when another does, and Stopped when ``should_stop``
-    says so; every child is gone in every case.
+    the first fails or all stall, EncoderFailed when another does, ToolKilled when somebody ended
+    one, and Stopped when ``should_stop`` says so; every child is gone in every case.
     """
     with ExitStack() as running:
         errors = [running.enter_context(tempfile.TemporaryFile()) for _ in commands]
@@ -171,6 +177,10 @@ def run_ffmpegs(
         _drain(consumers, should_stop)
         statuses = [process.wait(timeout=STALL_TIMEOUT_S) for process in processes]
         said = [_tell(command, stderr) for command, stderr in zip(commands, errors, strict=True)]
+    for status, words in zip(statuses, said, strict=True):
+        if status != 0:
+            log.info("ffmpeg ended badly", extra={"status": status, "stderr": words.strip()})
+    _require_unkilled("ffmpeg", statuses)
     for status, words in zip(statuses[1:], said[1:], strict=True):
         if status != 0:
             raise EncoderFailed("It stopped before its end.", tool=_last_line(words))
@@ -180,6 +190,14 @@ def run_ffmpegs(
         if _FORMAT_CHANGED in said[0]:
             raise MasterChangesFormat("Its frames are not all of one rate and shape.")
         raise MasterCorrupt("The decoder gave up on it.", tool=_last_line(said[0]))
+
+
+def _require_unkilled(program: str, statuses: Sequence[int]) -> None:
+    """Raise ToolKilled when somebody ended one; a crash of its own is its fault or the file's."""
+    for status in statuses:
+        if -status in _ENDED_FROM_OUTSIDE:
+            name = signal.Signals(-status).name
+            raise ToolKilled(f"{program} was ended by {name}.", program=program, signal=name)
 
 
 def last_packet_end(path: Path, rate_hz: int) -> int:

@@ -31,6 +31,21 @@ def rendition_key(rendition: RenditionId, name: str) -> ObjectKey:
     return require_key(f"renditions/{rendition}/{name}")
 
 
+def master_place(sha256: Sha256) -> str:
+    """Return the place that a master's object is: see catalogue.port.Holds."""
+    return master_key(sha256)
+
+
+def rendition_place(rendition: RenditionId) -> str:
+    """Return the place that holds the objects of a rendition. Raises ObjectNotFound."""
+    return place_of(rendition_key(rendition, "init.mp4"))
+
+
+def place_of(key: ObjectKey) -> str:
+    """Return the place an object belongs to: what is collected together."""
+    return "/".join(key.split("/")[:2])
+
+
 def is_key(text: str) -> bool:
     """Return whether ``text`` is a key."""
     return len(text) <= 200 and _KEY.fullmatch(text) is not None

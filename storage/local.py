@@ -4,18 +4,19 @@ An object is written beside its place under a name that no key can have, flushed
 linked into place: it appears whole, and never over another one.
 """
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from catalogue.errors import ObjectDiffers, ObjectNotFound, OutputNotWritable, StoreUnavailable
+from catalogue.errors import ObjectDiffers, ObjectNotFound, StoreUnavailable
+from storage.faults import not_writable
 from storage.keys import ObjectKey, is_key, require_key
 from storage.port import ObjectInfo
 
-_COMPARE_BYTES = 1 << 20
+_DRAFTS = ".drafts"
 
 
 class LocalStore:
@@ -84,9 +85,29 @@ class LocalStore:
                 if name.startswith(prefix) and is_key(name):
                     yield require_key(name)
 
+    def remove(self, key: ObjectKey) -> None:
+        """Remove the object's file, and its folder with the last one: see ObjectStore.remove."""
+        place = self.path(key)
+        with _writing(key):
+            place.unlink(missing_ok=True)
+            with suppress(OSError):
+                place.parent.rmdir()
+
+    def drop_drafts(self, *, before: datetime) -> int:
+        """Remove hidden files that were left behind: see ObjectStore.drop_drafts."""
+        dropped = 0
+        self.staging()
+        with _writing("drafts"):
+            for path in self._root.rglob("*"):
+                is_draft = path.name.startswith(".") or path.parent.name == _DRAFTS
+                if is_draft and path.is_file() and path.stat().st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+                    dropped += 1
+        return dropped
+
     def staging(self) -> Path:
         """Return the folder of drafts: see ObjectStore.staging."""
-        folder = self._root / ".drafts"
+        folder = self._root / _DRAFTS
         with _writing("drafts"):
             _make_folder(folder)
         return folder
@@ -137,8 +158,7 @@ def _writing(key: str) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        name = errno.errorcode.get(fault.errno or 0, "unknown")
-        raise OutputNotWritable(f"{key}: {fault.strerror}.", errno=name) from fault
+        raise not_writable(key, fault) from fault
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +55,12 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectKey]:
         """Yield the keys that start with ``prefix``, in order, without holding them all."""
+
+    def remove(self, key: ObjectKey) -> None:
+        """Remove an object, or do nothing when there is none."""
+
+    def drop_drafts(self, *, before: datetime) -> int:
+        """Remove what was half written or received and not touched since then; return how many."""
 
     def staging(self) -> Path:
         """Return a folder for files that are still being received, on the adopting volume."""

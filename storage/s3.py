@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,11 +24,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from catalogue.errors import (
     ObjectDiffers,
     ObjectNotFound,
-    OutputNotWritable,
     SettingsInvalid,
     StoreRefused,
     StoreUnavailable,
 )
+from storage.faults import not_writable
 from storage.keys import ObjectKey, require_key
 from storage.port import ObjectInfo
 
@@ -37,6 +38,7 @@ _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S, _ATTEMPTS = 3, 30, 3
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 _HASH = "sha256"
+_SCRATCH = "The scratch folder"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +117,7 @@ class S3Store:
     def adopt(self, key: ObjectKey, path: Path) -> bool:
         """Store a received file, in parts: see ObjectStore.adopt."""
         try:
-            with _local(path), open(path, "rb") as file:
+            with _on_disk("The received file"), open(path, "rb") as file:
                 digest = hashlib.file_digest(file, _HASH).hexdigest()
             with suppress(ObjectNotFound):
                 self._require_equal(key, digest)
@@ -153,7 +155,10 @@ class S3Store:
     def as_file(self, key: ObjectKey) -> Iterator[Path]:
         """Give a verified copy that lasts as long as the context: see ObjectStore.as_file."""
         expected = self._head(key)["Metadata"].get(_HASH)
-        with _local(self._scratch), tempfile.TemporaryDirectory(dir=self.staging()) as folder:
+        with (
+            _on_disk(_SCRATCH),
+            tempfile.TemporaryDirectory(dir=self.staging()) as folder,
+        ):
             path = Path(folder) / "object"
             measured = self._download(key, path)
             if expected not in (None, measured):
@@ -172,9 +177,32 @@ class S3Store:
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def remove(self, key: ObjectKey) -> None:
+        """Remove the object: see ObjectStore.remove."""
+        with suppress(ObjectNotFound), self._talking(key):
+            self._client.delete_object(Bucket=self._bucket, Key=require_key(key))
+
+    def drop_drafts(self, *, before: datetime) -> int:
+        """Give up uploads that were left behind: see ObjectStore.drop_drafts."""
+        dropped = 0
+        with self._talking(self._bucket):
+            pages = self._client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._bucket):
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"] < before:
+                        named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                        self._client.abort_multipart_upload(Bucket=self._bucket, **named)
+                        dropped += 1
+        with _on_disk(_SCRATCH):
+            for path in self.staging().iterdir():
+                if path.is_file() and path.stat().st_mtime < before.timestamp():
+                    path.unlink(missing_ok=True)
+                    dropped += 1
+        return dropped
+
     def staging(self) -> Path:
         """Return the local scratch folder: see ObjectStore.staging."""
-        with _local(self._scratch):
+        with _on_disk(_SCRATCH):
             self._scratch.mkdir(parents=True, exist_ok=True)
         return self._scratch
 
@@ -257,8 +285,8 @@ class _OutOfRange(Exception):
 
 
 @contextmanager
-def _local(place: Path) -> Iterator[None]:
+def _on_disk(place: str) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        raise OutputNotWritable(f"{place}: {fault.strerror}.") from fault
+        raise not_writable(place, fault) from fault

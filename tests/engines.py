@@ -28,9 +28,9 @@ class RedisServer(Program):
     """``redis-server`` that keeps nothing on disk, unless it is told to be ``durable``."""
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
-        port = free_port()
-        self.url = f"redis://127.0.0.1:{port}/0"
-        listen = ["--bind", "127.0.0.1", "--port", str(port)]
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        listen = ["--bind", "127.0.0.1", "--port", str(self.port)]
         log = ["--appendonly", "yes", "--appendfsync", "always"] if durable else []
         keep = ["--save", "", "--dir", str(folder), *log]
         super().__init__(["redis-server", *listen, *keep], {}, folder / "redis.log")
@@ -83,12 +83,46 @@ class PostgresServer(Program):
         return self.url(name)
 
 
+class NginxServer(Program):
+    """``nginx`` with a configuration file of its own, which says where it listens."""
+
+    def __init__(self, configuration: str, folder: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._address = ("127.0.0.1", port)
+        file = folder / "nginx.conf"
+        file.write_text(configuration, "utf-8")
+        command = ["nginx", "-p", str(folder), "-c", str(file), "-e", "stderr", "-g", "daemon off;"]
+        super().__init__(command, {}, folder / "nginx.log")
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        super().start()
+        wait_until(partial(_listens, self._address), "the edge")
+
+
+class PrometheusServer(Program):
+    """``prometheus`` with a configuration file of its own."""
+
+    def __init__(self, configuration: Path, folder: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        options = [f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'metrics'}"]
+        listen = f"--web.listen-address=127.0.0.1:{port}"
+        super().__init__(["prometheus", *options, listen], {}, folder / "prometheus.log")
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        super().start()
+        self.wait_for("(Server is ready to receive web requests)")
+
+
 class SwiftServer:
     """OpenStack Swift on one device: its three storage servers, and a proxy that speaks S3."""
 
     def __init__(self, folder: Path) -> None:
         ports = {name: free_port() for name in ("account", "container", "object", "proxy")}
         self._addresses = [("127.0.0.1", port) for port in ports.values()]
+        self._folder = folder
         self.endpoint = f"http://127.0.0.1:{ports['proxy']}"
         (folder / "devices" / "d1").mkdir(parents=True)
         (folder / "swift.conf").write_text(_SWIFT)
@@ -108,6 +142,18 @@ class SwiftServer:
             server.start()
         for address in self._addresses:
             wait_until(partial(_listens, address), f"the server at {address}")
+
+    def catch_up(self) -> None:
+        """Let listings name what was stored while a server was away, as Swift does in time."""
+        for name in ("obj", "container"):
+            # The daemons look for Swift's own configuration in one place only.
+            code = (
+                "import sys; from swift.common import utils; utils.set_swift_dir(sys.argv.pop(1)); "
+                f"from swift.{name}.updater import main; main()"
+            )
+            file = self._folder / f"{'object' if name == 'obj' else name}.conf"
+            command = [str(SWIFT / "python"), "-c", code, str(self._folder), str(file), "once"]
+            subprocess.run(command, check=True, capture_output=True, timeout=HANG_S)
 
     def kill(self) -> None:
         """End all of it as a power cut does."""
@@ -169,6 +215,7 @@ pipeline = {name}-server
 [app:{name}-server]
 use = egg:swift#{name}
 fsync = false
+[{name}-updater]
 """
 
 _PROXY = """

@@ -1,19 +1,23 @@
 """The actors: what a worker does when a message names a job."""
 
+import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from pathlib import PurePath
+from datetime import datetime, timedelta
+from pathlib import Path, PurePath
 
 import dramatiq
 
 from catalogue.errors import InvalidInput
-from catalogue.nouns import JobId, Tier
-from catalogue.port import Jobs
-from pipeline.press import plan_press, press
-from storage.keys import master_key
+from catalogue.nouns import Delivery, JobId, Pressing, Tier, WorkQueue
+from catalogue.port import Holds, Jobs
+from pipeline.press import PressPlan, plan_press, press
+from storage.keys import master_key, rendition_place
 from storage.port import ObjectStore
-from workers.broker import PRESS_ACTOR, PRESS_QUEUE
-from workers.ledger import HeldJob, Ledger
+from workers.broker import PRESS_ACTOR
+from workers.ledger import HeldJob, Ledger, Moved
+from workers.measures import Measures
+
+_LONGEST_PRESS = timedelta(days=2)
 
 
 def declare_press(
@@ -21,10 +25,12 @@ def declare_press(
     *,
     ledger: Ledger,
     jobs: Jobs,
+    holds: Holds,
     store: ObjectStore,
     ladder: Sequence[Tier],
     lanes: int,
     now: Callable[[], datetime],
+    measures: Measures,
 ) -> None:
     """Declare the actor that presses the master of a job and publishes what came of it."""
 
@@ -37,20 +43,25 @@ def declare_press(
                 wanted = plan.rendition_ids()
                 pressing = None
                 if jobs.missing(wanted):
-                    pressing = press(
-                        path,
-                        plan,
-                        store,
-                        lanes=lanes,
-                        report=held.report,
-                        should_stop=held.should_stop,
-                    )
+                    pressing = make(held, delivery, path, plan)
                     wanted = [rendition.id for rendition in pressing.renditions]
             except InvalidInput as fault:
                 raise _named(fault, path.name, delivery.filename) from fault
         held.report("publish", 99)
-        claim = held.job.claim or ""
-        jobs.publish(held.job.id, claim, current=wanted, pressing=pressing, now=now())
+        jobs.publish(held.job.id, held.claim, current=wanted, pressing=pressing, now=now())
+
+    def make(held: HeldJob, delivery: Delivery, path: Path, plan: PressPlan) -> Pressing:
+        if held.job.queue is WorkQueue.LIGHT:
+            raise Moved(delivery.queue)
+        places = [rendition_place(rendition_id) for rendition_id in plan.rendition_ids()]
+        holds.hold(places, held.claim, until=now() + _LONGEST_PRESS)
+        began = time.monotonic()
+        pressing = press(
+            path, plan, store, lanes=lanes, report=held.report, should_stop=held.should_stop
+        )
+        music_s = pressing.decoded.samples / pressing.master.rate_hz
+        measures.observe_press(music_s, time.monotonic() - began)
+        return pressing
 
     def press_job(job_id: str) -> None:
         ledger.run(JobId(job_id), work)
@@ -59,7 +70,7 @@ def declare_press(
         press_job,
         broker=broker,
         actor_name=PRESS_ACTOR,
-        queue_name=PRESS_QUEUE,
+        queue_name=WorkQueue.URGENT,
         priority=0,
         options={},
     )

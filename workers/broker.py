@@ -13,14 +13,14 @@ from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import Middleware, ShutdownNotifications
 
 from catalogue.errors import SettingsInvalid
+from catalogue.nouns import WorkQueue
 
 INLINE = "inline:"
-PRESS_QUEUE = "press"
 PRESS_ACTOR = "press"
 
 
 def build_broker(url: str) -> Broker:
-    """Return the broker for ``inline:`` or ``redis://…`` with its queue declared.
+    """Return the broker for ``inline:`` or ``redis://…`` with every work queue declared.
 
     Nothing is connected yet. Raises SettingsInvalid for any other URL.
     """
@@ -37,5 +37,6 @@ def build_broker(url: str) -> Broker:
         broker = make_redis_broker(client=client, middleware=middleware, namespace="lathe")
     else:
         raise SettingsInvalid("The queue is `inline:` or `redis://…`.", setting="LATHE_QUEUE")
-    broker.declare_queue(PRESS_QUEUE)
+    for queue in WorkQueue:
+        broker.declare_queue(queue)
     return broker

@@ -1,9 +1,11 @@
 """A running plant: Dramatiq's worker threads and the sweeper, started and stopped together."""
 
 import threading
+from collections.abc import Collection
 
 from dramatiq import Broker, Worker
 
+from catalogue.nouns import WorkQueue
 from workers.recovery import Sweeper
 
 _STOP_TIMEOUT_MS = 10_000
@@ -13,9 +15,17 @@ class Plant:
     """Worker threads in this process, on any broker."""
 
     def __init__(
-        self, broker: Broker, sweeper: Sweeper, *, threads: int, shutting_down: threading.Event
+        self,
+        broker: Broker,
+        sweeper: Sweeper,
+        *,
+        queues: Collection[WorkQueue],
+        threads: int,
+        shutting_down: threading.Event,
     ) -> None:
-        self._worker = Worker(broker, worker_threads=threads)
+        self._worker = Worker(broker, queues=set(queues), worker_threads=threads)
+        # No message is taken that no thread is free for: another worker may be.
+        self._worker.queue_prefetch = threads
         self._sweeper = sweeper
         self._shutting_down = shutting_down
 

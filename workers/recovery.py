@@ -6,13 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from catalogue.errors import LatheError
+from catalogue.nouns import WorkQueue
 from catalogue.port import Jobs
 from workers.ledger import Patience
 from workers.queue import Queue
 
 log = logging.getLogger(__name__)
-
-_BATCH = 100
 
 
 class Sweeper:
@@ -36,17 +35,27 @@ class Sweeper:
         self._thread.join()
 
     def sweep(self, *, sent_before: datetime) -> int:
-        """Send what is due and was not sent since ``sent_before``; return how many jobs."""
+        """Send what is due and was not sent since ``sent_before``; return how many jobs.
+
+        No queue gets more than it has room for, so that a long ledger never fills the broker.
+        """
+        return sum(self._sweep(queue, sent_before) for queue in WorkQueue)
+
+    def _sweep(self, queue: WorkQueue, sent_before: datetime) -> int:
+        room = self._queue.room(queue)
+        if not room:
+            return 0
         now = self._now()
         due = self._jobs.due(
+            queue,
             now=now,
             stale_before=now - self._patience.silence,
             sent_before=sent_before,
-            limit=_BATCH,
+            limit=room,
         )
         for job_id in due:
-            self._queue.send(job_id)
-            self._jobs.mark_sent(job_id, now=now)
+            if self._queue.send(job_id, queue):
+                self._jobs.mark_sent(job_id, now=now)
         return len(due)
 
     def _run(self) -> None:

@@ -10,8 +10,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Row,
     and_,
     delete,
+    exists,
     insert,
     or_,
     select,
@@ -20,7 +22,10 @@ from sqlalchemy import (
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.schema import (
+    attempts,
     deliveries,
+    drained_queues,
+    holds,
     jobs,
     masters,
     renditions,
@@ -28,7 +33,9 @@ from catalogue.database.schema import (
     tracks,
 )
 from catalogue.errors import JobLost, JobNotFound, JobQuarantined
+from catalogue.lifecycle import JobEvent, state_after, states_before
 from catalogue.nouns import (
+    AttemptEnd,
     Delivery,
     DeliveryId,
     Job,
@@ -41,11 +48,14 @@ from catalogue.nouns import (
     RenditionId,
     Sha256,
     TrackId,
+    WorkQueue,
 )
+from catalogue.port import WorkerName
 
 _MASTER = TypeAdapter(Master)
 _REASON = TypeAdapter(Reason)
 _RENDITION = TypeAdapter(Rendition)
+_NOT_COUNTED = {"attempts": jobs.c.attempts - 1}
 
 
 class SqlJobs:
@@ -74,88 +84,126 @@ class SqlJobs:
             filename=row.filename,
             size_bytes=row.size_bytes,
             created_at=row.created_at,
+            queue=WorkQueue(row.queue),
         )
 
     def due(
-        self, *, now: datetime, stale_before: datetime, sent_before: datetime, limit: int
+        self,
+        queue: WorkQueue,
+        *,
+        now: datetime,
+        stale_before: datetime,
+        sent_before: datetime,
+        limit: int,
     ) -> list[JobId]:
         """See Jobs.due."""
-        unsent = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < sent_before)
-        unsent_since_beat = or_(unsent, jobs.c.sent_at <= jobs.c.heartbeat_at)
-        # A message sent before the job was due was for an earlier attempt.
-        unsent_since_due = or_(unsent, jobs.c.sent_at < jobs.c.due_at)
-        waiting = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now, unsent_since_due)
-        query = (
-            select(jobs.c.id)
-            .where(or_(waiting, and_(_silent(stale_before), unsent_since_beat)))
-            .order_by(jobs.c.due_at)
-            .limit(limit)
-        )
+        here = jobs.c.queue == queue
+        sent_long_ago = or_(jobs.c.sent_at.is_(None), jobs.c.sent_at < sent_before)
+        sent_before_beat = or_(sent_long_ago, jobs.c.sent_at <= jobs.c.heartbeat_at)
+        silent = select(jobs.c.id).where(here, _silent(stale_before), sent_before_beat)
+        queued = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now)
+        waiting = select(jobs.c.id).where(here, queued, sent_long_ago)
+        drained = select(drained_queues.c.queue).where(drained_queues.c.queue == queue)
         with reading(self._engine) as connection:
-            return [JobId(job_id) for job_id in connection.execute(query).scalars()]
+            found: list[JobId] = []
+            if connection.execute(drained).first() is not None:
+                return found
+            for query in (silent, waiting):
+                oldest = query.order_by(jobs.c.due_at).limit(limit - len(found))
+                found += map(JobId, connection.execute(oldest).scalars())
+            return found
 
     def mark_sent(self, job_id: JobId, *, now: datetime) -> None:
         """See Jobs.mark_sent."""
+        # A message sent before a job was due was for an earlier attempt.
+        due = and_(jobs.c.id == job_id, jobs.c.due_at <= now)
         with writing(self._engine) as connection:
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(sent_at=now))
+            connection.execute(update(jobs).where(due).values(sent_at=now))
 
     def claim(
         self,
         job_id: JobId,
         claim: str,
         *,
+        worker: WorkerName,
         now: datetime,
         stale_before: datetime,
         max_silences: int,
     ) -> Job | None:
         """See Jobs.claim."""
-        waiting = and_(jobs.c.state == JobState.QUEUED, jobs.c.due_at <= now)
-        free = and_(jobs.c.id == job_id, or_(waiting, _silent(stale_before)))
+        waiting = and_(_in_state(JobEvent.CLAIM), jobs.c.due_at <= now)
+        free = and_(
+            jobs.c.id == job_id, ~_drained(jobs.c.queue), or_(waiting, _silent(stale_before))
+        )
         with writing(self._engine) as connection:
-            row = connection.execute(select(jobs).where(free).with_for_update()).first()
+            row = connection.execute(select(jobs).where(free).with_for_update(of=jobs)).first()
             if row is None:
                 return None
-            silences = row.silences + (row.state == JobState.RUNNING)
+            silences = row.silences
+            if row.claim is not None:
+                silences += 1
+                end_attempt(connection, row.claim, AttemptEnd.SILENT, row.heartbeat_at)
             if silences >= max_silences:
-                _quarantine(connection, job_id, silences, now)
+                _set_aside(connection, job_id, silences, now)
                 return None
             taken = {
-                "state": JobState.RUNNING,
+                "state": state_after(JobEvent.CLAIM),
                 "stage": "start",
                 "percent": 0,
                 "attempts": row.attempts + 1,
                 "silences": silences,
                 "claim": claim,
+                "worker": worker.name,
                 "heartbeat_at": now,
                 "updated_at": now,
             }
-            connection.execute(update(jobs).where(free).values(**taken))
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(**taken))
+            _begin_attempt(connection, job_id, claim, worker, now)
             return read_job(connection, job_id)
 
     def beat(self, job_id: JobId, claim: str, *, stage: str, percent: int, now: datetime) -> None:
         """See Jobs.beat."""
+        said = {"stage": stage, "percent": percent}
         with writing(self._engine) as connection:
-            values = {"stage": stage, "percent": percent, "heartbeat_at": now, "updated_at": now}
+            values = said | {"heartbeat_at": now, "updated_at": now}
             _change(connection, job_id, claim, values)
+            own = attempts.c.claim == claim
+            connection.execute(update(attempts).where(own).values(**said))
 
     def release(self, job_id: JobId, claim: str, *, now: datetime) -> None:
         """See Jobs.release."""
-        with writing(self._engine) as connection:
-            values = _waiting(now, due_at=now) | {"attempts": jobs.c.attempts - 1}
-            _change(connection, job_id, claim, values)
+        values = waiting(JobEvent.RELEASE, now, due_at=now) | _NOT_COUNTED
+        self._end(job_id, claim, AttemptEnd.RELEASED, values, now)
+
+    def move(self, job_id: JobId, claim: str, *, queue: WorkQueue, now: datetime) -> None:
+        """See Jobs.move."""
+        values = waiting(JobEvent.MOVE, now, due_at=now) | _NOT_COUNTED | {"queue": queue}
+        self._end(job_id, claim, AttemptEnd.MOVED, values, now)
 
     def retry(
         self, job_id: JobId, claim: str, *, reason: Reason, due_at: datetime, now: datetime
     ) -> None:
         """See Jobs.retry."""
-        with writing(self._engine) as connection:
-            values = _waiting(now, due_at=due_at) | {"reason": asdict(reason)}
-            _change(connection, job_id, claim, values)
+        values = waiting(JobEvent.RETRY, now, due_at=due_at) | {"reason": asdict(reason)}
+        self._end(job_id, claim, AttemptEnd.RETRIED, values, now, reason.code)
 
     def fail(self, job_id: JobId, claim: str, *, reason: Reason, now: datetime) -> None:
         """See Jobs.fail."""
+        values = ended(JobEvent.FAIL, now, reason)
+        self._end(job_id, claim, AttemptEnd.FAILED, values, now, reason.code)
+
+    def _end(
+        self,
+        job_id: JobId,
+        claim: str,
+        end: AttemptEnd,
+        values: dict[str, Any],
+        now: datetime,
+        code: str | None = None,
+    ) -> None:
         with writing(self._engine) as connection:
-            _change(connection, job_id, claim, _ended(JobState.FAILED, now, reason))
+            _change(connection, job_id, claim, values)
+            end_attempt(connection, claim, end, now, code)
 
     def missing(self, wanted: Sequence[RenditionId]) -> list[RenditionId]:
         """See Jobs.missing."""
@@ -175,8 +223,10 @@ class SqlJobs:
     ) -> None:
         """See Jobs.publish."""
         with writing(self._engine) as connection:
-            done = _ended(JobState.DONE, now, None) | {"stage": "done", "percent": 100}
-            _change(connection, job_id, claim, done)
+            done = {"stage": "done", "percent": 100}
+            _change(connection, job_id, claim, ended(JobEvent.PUBLISH, now, None) | done)
+            connection.execute(update(attempts).where(attempts.c.claim == claim).values(**done))
+            end_attempt(connection, claim, AttemptEnd.DONE, now)
             if pressing is not None:
                 _keep_pressing(connection, pressing, now)
             _point_track(connection, job_id, current)
@@ -206,15 +256,22 @@ def read_job(connection: Connection, job_id: JobId) -> Job:
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
     if row is None:
         raise JobNotFound("No job has this id.", job=str(job_id)[:60])
+    return build_job(row)
+
+
+def build_job(row: Row[Any]) -> Job:
+    """Return the job that a row of its table holds."""
     return Job(
         id=JobId(row.id),
         delivery_id=DeliveryId(row.delivery_id),
         track_id=TrackId(row.track_id),
+        queue=WorkQueue(row.queue),
         state=JobState(row.state),
         stage=row.stage,
         percent=row.percent,
         attempts=row.attempts,
         claim=row.claim,
+        worker=row.worker,
         heartbeat_at=row.heartbeat_at,
         due_at=row.due_at,
         reason=None if row.reason is None else _REASON.validate_python(row.reason),
@@ -224,31 +281,65 @@ def read_job(connection: Connection, job_id: JobId) -> Job:
     )
 
 
-def _silent(stale_before: datetime) -> ColumnElement[bool]:
-    return and_(jobs.c.state == JobState.RUNNING, jobs.c.heartbeat_at < stale_before)
-
-
-def _waiting(now: datetime, *, due_at: datetime) -> dict[str, Any]:
+def waiting(event: JobEvent, now: datetime, *, due_at: datetime) -> dict[str, Any]:
+    """Return what a job is after an event that queues it."""
     return {
-        "state": JobState.QUEUED,
+        "state": state_after(event),
         "stage": "wait",
         "percent": 0,
         "claim": None,
+        "worker": None,
         "heartbeat_at": None,
         "due_at": due_at,
         "sent_at": None,
         "updated_at": now,
+        "finished_at": None,
     }
 
 
-def _ended(state: JobState, now: datetime, reason: Reason | None) -> dict[str, Any]:
+def ended(event: JobEvent, now: datetime, reason: Reason | None) -> dict[str, Any]:
+    """Return what a job is after an event that ends it."""
     return {
-        "state": state,
+        "state": state_after(event),
         "reason": None if reason is None else asdict(reason),
         "claim": None,
         "updated_at": now,
         "finished_at": now,
     }
+
+
+def end_attempt(
+    connection: Connection,
+    claim: str | None,
+    end: AttemptEnd,
+    at: datetime,
+    code: str | None = None,
+) -> None:
+    """Write down how an attempt ended, unless that is known, and give up what it held."""
+    open_one = and_(attempts.c.claim == claim, attempts.c.ended_at.is_(None))
+    values = {"ended_at": at, "ending": end, "code": code}
+    connection.execute(update(attempts).where(open_one).values(**values))
+    connection.execute(delete(holds).where(holds.c.holder == claim))
+
+
+def _begin_attempt(
+    connection: Connection, job_id: JobId, claim: str, worker: WorkerName, now: datetime
+) -> None:
+    row = {"claim": claim, "job_id": job_id, "worker": worker.name, "version": worker.version}
+    begun = {"stage": "start", "percent": 0, "started_at": now}
+    connection.execute(insert(attempts).values(**row, **begun))
+
+
+def _drained(queue: ColumnElement[str]) -> ColumnElement[bool]:
+    return exists().where(drained_queues.c.queue == queue)
+
+
+def _in_state(event: JobEvent) -> ColumnElement[bool]:
+    return jobs.c.state.in_(sorted(states_before(event)))
+
+
+def _silent(stale_before: datetime) -> ColumnElement[bool]:
+    return and_(_in_state(JobEvent.TAKE_OVER), jobs.c.heartbeat_at < stale_before)
 
 
 def _change(connection: Connection, job_id: JobId, claim: str, values: dict[str, Any]) -> None:
@@ -258,16 +349,23 @@ def _change(connection: Connection, job_id: JobId, claim: str, values: dict[str,
         raise JobLost("Another worker holds the job, or it has ended.", job=job_id)
 
 
-def _quarantine(connection: Connection, job_id: JobId, silences: int, now: datetime) -> None:
+def _set_aside(connection: Connection, job_id: JobId, silences: int, now: datetime) -> None:
+    """Quarantine a job whose workers went silent, with what is known of the last one."""
+    history = select(attempts).where(attempts.c.job_id == job_id)
+    last = connection.execute(history.order_by(attempts.c.number.desc()).limit(1)).first()
     reason = Reason(
         code=JobQuarantined.code,
         title=JobQuarantined.title,
         detail=f"{silences} workers went silent while they held it.",
         advice=JobQuarantined.advice,
-        measured={"silences": silences},
+        measured={
+            "silences": silences,
+            "last_worker": None if last is None else last.worker,
+            "last_stage": None if last is None else last.stage,
+            "last_percent": None if last is None else last.percent,
+        },
     )
-    ended = _ended(JobState.QUARANTINED, now, reason)
-    values = ended | {"silences": silences}
+    values = ended(JobEvent.QUARANTINE, now, reason) | {"silences": silences}
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
 
 

@@ -104,10 +104,11 @@ deliveries = Table(
     Column("id", String(40), primary_key=True),
     Column("label", String(200), nullable=False),
     Column("track_id", ForeignKey("tracks.id"), nullable=False, index=True),
-    Column("master_sha256", String(64), nullable=False),
+    Column("master_sha256", String(64), nullable=False, index=True),
     Column("filename", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("queue", String(12), nullable=False, server_default="urgent"),
 )
 
 jobs = Table(
@@ -129,5 +130,46 @@ jobs = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("finished_at", Instant),
+    Column("queue", String(12), nullable=False, server_default="urgent"),
+    Column("worker", String(120)),
     Index(None, "state", "due_at"),
+    Index(None, "state", "queue", "due_at"),
+)
+
+attempts = Table(
+    "attempts",
+    tables,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("claim", String(40), nullable=False, index=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("worker", String(120), nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("stage", String(20), nullable=False),
+    Column("percent", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("ending", String(12)),
+    Column("code", String(60)),
+)
+
+drained_queues = Table(
+    "drained_queues",
+    tables,
+    Column("queue", String(12), primary_key=True),
+    Column("since", Instant, nullable=False),
+)
+
+holds = Table(
+    "holds",
+    tables,
+    Column("place", String(120), primary_key=True),
+    Column("holder", String(40), primary_key=True),
+    Column("until", Instant, nullable=False),
+)
+
+condemned = Table(
+    "condemned",
+    tables,
+    Column("place", String(120), primary_key=True),
+    Column("since", Instant, nullable=False),
 )

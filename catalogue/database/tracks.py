@@ -10,6 +10,7 @@ from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
     deliveries,
     jobs,
+    masters,
     renditions,
     rights,
     track_renditions,
@@ -27,6 +28,7 @@ from catalogue.nouns import (
     Right,
     Track,
     TrackId,
+    WorkQueue,
 )
 
 _RENDITION = TypeAdapter(Rendition)
@@ -52,6 +54,7 @@ class SqlTracks:
                     filename=delivery.filename,
                     size_bytes=delivery.size_bytes,
                     created_at=now,
+                    queue=delivery.queue,
                 )
             )
             connection.execute(
@@ -59,6 +62,7 @@ class SqlTracks:
                     id=job_id,
                     delivery_id=delivery.id,
                     track_id=track_id,
+                    queue=_queue_for(connection, delivery),
                     state=JobState.QUEUED,
                     stage="wait",
                     percent=0,
@@ -102,6 +106,11 @@ class SqlTracks:
         with reading(self._engine) as connection:
             text = connection.execute(query).scalar()
         return None if text is None else _RENDITION.validate_json(text)
+
+
+def _queue_for(connection: Connection, delivery: Delivery) -> WorkQueue:
+    pressed = select(masters.c.sha256).where(masters.c.sha256 == delivery.master_sha256)
+    return delivery.queue if connection.execute(pressed).first() is None else WorkQueue.LIGHT
 
 
 def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) -> TrackId:

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 
 import click
 
+from lathe.logs import set_up
+
 _COMMANDS = {
     "transcode": "Press masters into a folder, without any server.",
     "inspect": "Verify pressed folders against what they declare.",
     "serve": "Run the origin, with workers inside when the queue is inline.",
     "worker": "Run workers on the Redis queue.",
+    "jobs": "See and steer the jobs of a plant.",
+    "gc": "Remove objects that nothing refers to.",
     "keys": "Make API keys for labels.",
     "completion": "Print the completion script of a shell.",
 }
@@ -43,11 +47,7 @@ class _LazyGroup(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr.")
 def _lathe(verbose: bool) -> None:
     """Cut streams from masters, and serve them."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    set_up("text", logging.INFO if verbose else logging.WARNING)
     if not verbose:
         logging.getLogger("alembic").setLevel(logging.WARNING)
 

@@ -3,7 +3,7 @@
 import click
 
 from lathe.settings import read_settings
-from lathe.wiring import make_key, open_house
+from lathe.wiring import make_key, open_records
 
 
 @click.group("keys")
@@ -15,4 +15,4 @@ def command() -> None:
 @click.argument("label")
 def create(label: str) -> None:
     """Make a key for LABEL and print it; it is stored as a hash and never shown again."""
-    click.echo(make_key(open_house(read_settings()), label))
+    click.echo(make_key(open_records(read_settings()), label))

@@ -1,13 +1,15 @@
 """``lathe serve``: the origin, with workers inside when the queue is inline."""
 
+import logging
 import signal
 import threading
 from pathlib import Path
 
 import click
 
+from lathe.logs import set_up
 from lathe.settings import read_settings
-from lathe.wiring import House, build_plant, make_key, open_house
+from lathe.wiring import House, build_plant, make_key, open_house, open_measures
 from workers.broker import INLINE
 
 DEVELOPMENT_LABEL = "development"
@@ -29,10 +31,13 @@ def command(folder: Path | None) -> None:
     from lathe.serving import Origin
 
     house = open_house(read_settings())
+    if house.settings.logs == "json":
+        set_up("json", logging.INFO)
     origin = Origin(house)
+    measures = open_measures(house, of_the_plant=True)
     click.echo(f"origin: {origin.url}")
     _print_development_key(house)
-    plant = build_plant(house) if house.settings.queue == INLINE else None
+    plant = build_plant(house, measures) if house.settings.queue == INLINE else None
     stop = threading.Event()
     if plant is not None:
         plant.start()

@@ -1,18 +1,20 @@
 """The adapters that every contract holds for. A further one is one more parameter here."""
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
+from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.tracks import SqlTracks
-from catalogue.port import Jobs, Keys, Tracks
+from catalogue.port import Desk, Holds, Jobs, Keys, Tracks
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from storage.s3 import S3Store, parse_s3_url
@@ -41,6 +43,8 @@ class Catalogue:
     keys: Keys
     tracks: Tracks
     jobs: Jobs
+    desk: Desk
+    holds: Holds
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -108,34 +112,29 @@ def away_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "postgresql://lathe@127.0.0.1:1/test"
 
 
+def open_catalogue(engine: Engine) -> Catalogue:
+    return Catalogue(
+        keys=SqlKeys(engine),
+        tracks=SqlTracks(engine),
+        jobs=SqlJobs(engine),
+        desk=SqlDesk(engine),
+        holds=SqlHolds(engine),
+    )
+
+
 @pytest.fixture
 def catalogue(catalogue_url: str) -> Iterator[Catalogue]:
     engine = open_engine(catalogue_url)
     upgrade(engine)
-    yield Catalogue(SqlKeys(engine), SqlTracks(engine), SqlJobs(engine))
+    yield open_catalogue(engine)
     engine.dispose()
 
 
 @pytest.fixture
 def away_catalogue(away_url: str) -> Iterator[Catalogue]:
     engine = open_engine(away_url)
-    yield Catalogue(SqlKeys(engine), SqlTracks(engine), SqlJobs(engine))
+    yield open_catalogue(engine)
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    # The folders that pytest makes are closed to the user PostgreSQL runs as.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        with PostgresServer(Path(folder)) as server:
-            yield server
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
-    with SwiftServer(tmp_path_factory.mktemp("swift")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,9 @@ from catalogue.nouns import (
     Track,
     TrackId,
 )
+from catalogue.port import WorkerName
 
+WORKER = WorkerName(name="machine:1", version="0.1.0")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 OGG = Tier(name="ogg-160", codec=Codec.VORBIS, bitrate_kbps=160, hires=False)

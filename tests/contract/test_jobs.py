@@ -11,7 +11,7 @@ import pytest
 
 from catalogue import port
 from catalogue.errors import JobLost, JobNotFound, JobQuarantined, Unavailable
-from catalogue.nouns import Job, JobId, JobState, RenditionId, TrackId
+from catalogue.nouns import Job, JobId, JobState, RenditionId, TrackId, WorkQueue
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
@@ -19,6 +19,7 @@ from tests.contract.examples import (
     NOON,
     OGG,
     REASON,
+    WORKER,
     make_delivery,
     make_metadata,
     make_pressing,
@@ -58,15 +59,19 @@ def accept(catalogue: Catalogue, number: int, *, at: datetime = NOON) -> JobId:
 
 
 def claim(jobs: port.Jobs, by: str, now: datetime = NOON, max_silences: int = 3) -> Job | None:
-    return jobs.claim(JOB, by, now=now, stale_before=now - SILENCE, max_silences=max_silences)
+    return jobs.claim(
+        JOB, by, worker=WORKER, now=now, stale_before=now - SILENCE, max_silences=max_silences
+    )
 
 
 def due(jobs: port.Jobs, now: datetime, *, sent_before: datetime | None = None) -> list[JobId]:
     before = now if sent_before is None else sent_before
-    return jobs.due(now=now, stale_before=now - SILENCE, sent_before=before, limit=100)
+    return jobs.due(
+        WorkQueue.URGENT, now=now, stale_before=now - SILENCE, sent_before=before, limit=100
+    )
 
 
-@pytest.mark.parametrize("name", ["Keys", "Tracks", "Jobs"])
+@pytest.mark.parametrize("name", ["Keys", "Tracks", "Jobs", "Desk", "Holds"])
 def test_adapters_take_the_arguments_that_the_port_names(catalogue: Catalogue, name: str) -> None:
     adapter, promised = getattr(catalogue, name.lower()), getattr(port, name)
     methods = [each for each in vars(promised) if not each.startswith("_")]
@@ -126,7 +131,11 @@ def test_a_job_silent_too_often_is_quarantined(jobs: port.Jobs) -> None:
     job = jobs.get(JOB)
     assert (job.state, job.claim, job.finished_at) == (JobState.QUARANTINED, None, now)
     assert job.reason is not None
-    assert (job.reason.code, job.reason.measured) == (JobQuarantined.code, {"silences": 3})
+    assert (job.reason.code, job.reason.measured["silences"]) == (JobQuarantined.code, 3)
+    evidence = {
+        name: job.reason.measured[f"last_{name}"] for name in ("worker", "stage", "percent")
+    }
+    assert evidence == {"worker": WORKER.name, "stage": "start", "percent": 0}
     assert claim(jobs, "the fifth", now + timedelta(days=1)) is None
 
 
@@ -147,7 +156,7 @@ def test_of_threads_that_claim_one_job_one_gets_it(catalogue: Catalogue) -> None
         for job_id in job_ids:
             barrier.wait()
             job = catalogue.jobs.claim(
-                job_id, worker, now=NOON, stale_before=NOON - SILENCE, max_silences=3
+                job_id, worker, worker=WORKER, now=NOON, stale_before=NOON - SILENCE, max_silences=3
             )
             taken += [job_id] if job is not None and job.claim == worker else []
         return taken
@@ -179,7 +188,9 @@ def test_an_ended_job_is_never_claimed(jobs: port.Jobs, ending: str) -> None:
 
 
 def test_an_unknown_job_is_not_claimed(jobs: port.Jobs) -> None:
-    none = jobs.claim(JobId("job_x"), "c", now=NOON, stale_before=NOON, max_silences=3)
+    none = jobs.claim(
+        JobId("job_x"), "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3
+    )
     assert none is None
 
 
@@ -292,7 +303,9 @@ def publish_again(catalogue: Catalogue, *, with_pressing: bool) -> TrackId:
         metadata = make_metadata()
         job_id = JobId(f"job_{number}")
         job = catalogue.tracks.accept(make_delivery(number), metadata, job_id)
-        catalogue.jobs.claim(job_id, "c", now=NOON, stale_before=NOON, max_silences=3)
+        catalogue.jobs.claim(
+            job_id, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3
+        )
         pressing = PRESSING if number == 1 or with_pressing else None
         catalogue.jobs.publish(job_id, "c", current=CURRENT, pressing=pressing, now=NOON)
     return job.track_id
@@ -315,7 +328,9 @@ def test_a_published_rendition_never_changes(catalogue: Catalogue) -> None:
     first = PRESSING.renditions[0]
     other = replace(PRESSING, renditions=(replace(first, samples=1),))
     for job_id, pressing in zip(job_ids, (PRESSING, other), strict=True):
-        catalogue.jobs.claim(job_id, "c", now=NOON, stale_before=NOON, max_silences=3)
+        catalogue.jobs.claim(
+            job_id, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3
+        )
         catalogue.jobs.publish(job_id, "c", current=[first.id], pressing=pressing, now=NOON)
     assert catalogue.tracks.rendition(first.id) == first
 
@@ -325,7 +340,7 @@ def test_a_new_master_replaces_the_renditions_and_keeps_the_old(catalogue: Catal
     new = make_pressing(ALAC, master="another")
     metadata = make_metadata()
     job = catalogue.tracks.accept(make_delivery(3), metadata, JobId("job_3"))
-    catalogue.jobs.claim(job.id, "c", now=NOON, stale_before=NOON, max_silences=3)
+    catalogue.jobs.claim(job.id, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
     ids = [rendition.id for rendition in new.renditions]
     catalogue.jobs.publish(job.id, "c", current=ids, pressing=new, now=NOON)
     assert catalogue.tracks.get(track_id).renditions == new.renditions
@@ -341,7 +356,7 @@ def test_an_earlier_delivery_that_took_longer_does_not_replace_a_later_one(
         catalogue.tracks.accept(delivery, make_metadata(), JobId(f"job_{number}"))
     for number, pressing in ((2, later), (1, earlier)):
         job_id, now = JobId(f"job_{number}"), NOON + 2 * SECOND
-        catalogue.jobs.claim(job_id, "c", now=now, stale_before=NOON, max_silences=3)
+        catalogue.jobs.claim(job_id, "c", worker=WORKER, now=now, stale_before=NOON, max_silences=3)
         ids = [rendition.id for rendition in pressing.renditions]
         catalogue.jobs.publish(job_id, "c", current=ids, pressing=pressing, now=now)
     track = catalogue.tracks.get(catalogue.jobs.get(JOB).track_id)
@@ -401,7 +416,9 @@ def test_the_longest_waiting_come_first_up_to_the_limit(catalogue: Catalogue) ->
     waiting = {number: NOON - number * SECOND for number in (3, 1, 4, 2)}
     for number, at in waiting.items():
         accept(catalogue, number, at=at)
-    found = catalogue.jobs.due(now=NOON, stale_before=NOON, sent_before=NOON, limit=3)
+    found = catalogue.jobs.due(
+        WorkQueue.URGENT, now=NOON, stale_before=NOON, sent_before=NOON, limit=3
+    )
     assert found == ["job_4", "job_3", "job_2"]
 
 

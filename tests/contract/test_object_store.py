@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from storage.keys import ObjectKey, master_key, rendition_key
 from storage.port import ObjectStore
 from tests.contract.conftest import StoreAdapter
 
+METHODS = [name for name in vars(ObjectStore) if not name.startswith("_")]
 KEY = rendition_key(RenditionId("aac-256-00ff"), "00000.m4s")
 DATA = bytes(range(256)) * 40
 OUTSIDE = [
@@ -41,7 +43,7 @@ def received(store: ObjectStore, data: bytes) -> Path:
 
 
 def test_the_adapter_takes_the_arguments_that_the_port_names(store: ObjectStore) -> None:
-    for name in ("put", "adopt", "info", "read", "as_file", "list", "staging"):
+    for name in METHODS:
         promised = list(inspect.signature(getattr(ObjectStore, name)).parameters)[1:]
         assert list(inspect.signature(getattr(store, name)).parameters) == promised
 
@@ -147,6 +149,28 @@ def test_a_file_of_another_size_is_refused_and_consumed(store: ObjectStore) -> N
         store.adopt(key, path)
     assert not path.exists()
     assert store.read(key) == DATA
+
+
+def test_a_removed_object_is_gone_and_may_be_put_again(store: ObjectStore) -> None:
+    other = rendition_key(RenditionId("aac-256-00ff"), "00001.m4s")
+    for key in (KEY, other):
+        store.put(key, DATA)
+    store.remove(KEY)
+    store.remove(KEY)
+    assert list(store.list("")) == [other]
+    with pytest.raises(ObjectNotFound):
+        store.read(KEY)
+    assert store.put(KEY, DATA[:7]) is True
+
+
+def test_a_draft_left_behind_is_dropped_and_no_object_with_it(store: ObjectStore) -> None:
+    draft = received(store, DATA)
+    store.put(KEY, DATA)
+    assert store.drop_drafts(before=datetime.now(UTC) - timedelta(days=1)) == 0
+    assert draft.is_file()
+    assert store.drop_drafts(before=datetime.now(UTC) + timedelta(days=1)) == 1
+    assert not draft.exists()
+    assert list(store.list("")) == [KEY]
 
 
 def test_keys_are_listed_in_order(store: ObjectStore) -> None:
@@ -266,7 +290,7 @@ for number in range(10_000):
     assert store.put(rendition_key(RenditionId("aac"), f"{len(keys):05d}.m4s"), DATA) is True
 
 
-@pytest.mark.parametrize("method", ["put", "adopt", "info", "read", "as_file", "list", "staging"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_store_that_is_away_says_so(
     store_adapter: StoreAdapter, tmp_path: Path, method: str
 ) -> None:
@@ -280,6 +304,8 @@ def test_a_store_that_is_away_says_so(
         "as_file": lambda: away.as_file(KEY).__enter__(),
         "list": lambda: list(away.list("")),
         "staging": away.staging,
+        "remove": lambda: away.remove(KEY),
+        "drop_drafts": lambda: away.drop_drafts(before=datetime.now(UTC)),
     }
     with pytest.raises(Unavailable):
         calls[method]()

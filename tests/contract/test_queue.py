@@ -14,10 +14,10 @@ import pytest
 from dramatiq import Broker, Worker
 
 from catalogue.errors import QueueUnavailable, SettingsInvalid
-from catalogue.nouns import JobId
+from catalogue.nouns import JobId, WorkQueue
 from tests.e2e.servers import HANG_S, free_port
 from tests.engines import RedisServer
-from workers.broker import PRESS_ACTOR, PRESS_QUEUE, build_broker
+from workers.broker import PRESS_ACTOR, build_broker
 from workers.queue import Queue
 
 
@@ -27,7 +27,7 @@ def declare(broker: Broker, work: Callable[[str], None]) -> None:
         work,
         broker=broker,
         actor_name=PRESS_ACTOR,
-        queue_name=PRESS_QUEUE,
+        queue_name=WorkQueue.URGENT,
         priority=0,
         options={},
     )
@@ -62,14 +62,14 @@ def received(broker: Broker) -> "queue.Queue[str]":
 
 def test_a_sent_job_reaches_the_actor(broker: Broker, received: "queue.Queue[str]") -> None:
     with working(broker):
-        Queue(broker).send(JobId("job_1"))
+        Queue(broker).send(JobId("job_1"), WorkQueue.URGENT)
         assert received.get(timeout=HANG_S) == "job_1"
 
 
 def test_jobs_wait_for_a_worker(broker: Broker, received: "queue.Queue[str]") -> None:
     sent = [f"job_{number}" for number in range(5)]
     for job_id in sent:
-        Queue(broker).send(JobId(job_id))
+        Queue(broker).send(JobId(job_id), WorkQueue.URGENT)
     assert received.empty()
     with working(broker):
         assert [received.get(timeout=HANG_S) for _ in sent] == sent
@@ -79,7 +79,7 @@ def test_each_job_is_received_once(broker: Broker, received: "queue.Queue[str]")
     sent = [f"job_{number}" for number in range(40)]
     with working(broker, threads=4):
         for job_id in sent:
-            Queue(broker).send(JobId(job_id))
+            Queue(broker).send(JobId(job_id), WorkQueue.URGENT)
         found = [received.get(timeout=HANG_S) for _ in sent]
     assert sorted(found) == sorted(sent)
     assert received.empty()
@@ -88,7 +88,7 @@ def test_each_job_is_received_once(broker: Broker, received: "queue.Queue[str]")
 def test_a_job_sent_twice_is_received_twice(broker: Broker, received: "queue.Queue[str]") -> None:
     with working(broker):
         for _ in range(2):
-            Queue(broker).send(JobId("job_1"))
+            Queue(broker).send(JobId("job_1"), WorkQueue.URGENT)
         assert [received.get(timeout=HANG_S) for _ in range(2)] == ["job_1", "job_1"]
 
 
@@ -103,10 +103,10 @@ def test_a_raising_actor_neither_stops_the_others_nor_sees_its_job_again(broker:
     declare(broker, work)
     with working(broker):
         for job_id in ("job_bad", "job_1", "job_2"):
-            Queue(broker).send(JobId(job_id))
+            Queue(broker).send(JobId(job_id), WorkQueue.URGENT)
         assert [given.get(timeout=HANG_S) for _ in range(3)] == ["job_bad", "job_1", "job_2"]
     with working(broker):
-        Queue(broker).send(JobId("job_last"))
+        Queue(broker).send(JobId("job_last"), WorkQueue.URGENT)
         assert given.get(timeout=HANG_S) == "job_last"
     assert given.empty()
 
@@ -121,7 +121,7 @@ def test_a_stopped_worker_finishes_what_it_began(broker: Broker) -> None:
 
     declare(broker, work)
     with working(broker):
-        Queue(broker).send(JobId("job_1"))
+        Queue(broker).send(JobId("job_1"), WorkQueue.URGENT)
         assert begun.wait(HANG_S)
         may_end.set()
     assert ended.is_set()
@@ -132,7 +132,7 @@ def test_what_a_stopped_worker_did_not_begin_waits(
 ) -> None:
     with working(broker):
         pass
-    Queue(broker).send(JobId("job_1"))
+    Queue(broker).send(JobId("job_1"), WorkQueue.URGENT)
     with working(broker):
         assert received.get(timeout=HANG_S) == "job_1"
 
@@ -141,7 +141,7 @@ def test_redis_carries_jobs_from_a_process_that_is_gone(redis_server: RedisServe
     program = f"""
 from workers.broker import build_broker
 from workers.queue import Queue
-Queue(build_broker({redis_server.url!r})).send("job_1")
+Queue(build_broker({redis_server.url!r})).send("job_1", "urgent")
 """
     environment = {"PATH": os.environ["PATH"]}
     command = [sys.executable, "-c", program]
@@ -161,7 +161,7 @@ def test_two_workers_on_redis_share_the_jobs(redis_server: RedisServer) -> None:
     sent = [f"job_{number}" for number in range(20)]
     with working(brokers[0]), working(brokers[1]):
         for job_id in sent:
-            Queue(brokers[0]).send(JobId(job_id))
+            Queue(brokers[0]).send(JobId(job_id), WorkQueue.URGENT)
         found = [given.get(timeout=HANG_S) for _ in sent]
     assert sorted(found) == sorted(sent)
     assert given.empty()
@@ -173,12 +173,12 @@ def test_redis_that_is_away_says_so_and_is_used_again_when_back(tmp_path: Path) 
     server = RedisServer(tmp_path)
     broker = build_broker(server.url)
     with pytest.raises(QueueUnavailable) as caught:
-        Queue(broker).send(JobId("job_1"))
+        Queue(broker).send(JobId("job_1"), WorkQueue.URGENT)
     assert caught.value.measured == {"job": "job_1"}
     given: queue.Queue[str] = queue.Queue()
     declare(broker, given.put)
     with server:
-        Queue(broker).send(JobId("job_2"))
+        Queue(broker).send(JobId("job_2"), WorkQueue.URGENT)
         with working(broker):
             assert given.get(timeout=HANG_S) == "job_2"
     broker.close()

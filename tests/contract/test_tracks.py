@@ -15,6 +15,7 @@ from tests.contract.examples import (
     ALAC,
     NOON,
     OGG,
+    WORKER,
     make_delivery,
     make_metadata,
     make_pressing,
@@ -29,7 +30,7 @@ def publish(catalogue: Catalogue, number: int, *, title: str = "Ode") -> TrackId
     metadata = make_metadata(isrc=f"ZZTST26{number:05d}", title=title)
     job = catalogue.tracks.accept(make_delivery(number), metadata, job_id)
     pressing = make_pressing(AAC)
-    catalogue.jobs.claim(job_id, "c", now=NOON, stale_before=NOON, max_silences=3)
+    catalogue.jobs.claim(job_id, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
     ids = [rendition.id for rendition in pressing.renditions]
     catalogue.jobs.publish(job_id, "c", current=ids, pressing=pressing, now=NOON)
     return job.track_id
@@ -124,7 +125,7 @@ def test_pages_hold_every_published_track_once_in_order(catalogue: Catalogue) ->
 
 def test_renditions_keep_the_order_of_publishing(catalogue: Catalogue) -> None:
     job = catalogue.tracks.accept(make_delivery(), make_metadata(), JobId("job_1"))
-    catalogue.jobs.claim(job.id, "c", now=NOON, stale_before=NOON, max_silences=3)
+    catalogue.jobs.claim(job.id, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
     pressing = make_pressing(OGG, AAC, ALAC)
     current = [pressing.renditions[place].id for place in (2, 0, 1)]
     catalogue.jobs.publish(job.id, "c", current=current, pressing=pressing, now=NOON)

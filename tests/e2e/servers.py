@@ -62,6 +62,11 @@ class Program:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started and has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def start(self) -> None:
         assert self._process is None, "it runs"
         with open(self._log, "wb") as log:
@@ -91,7 +96,8 @@ class Program:
 
     def kill(self) -> None:
         """End the process as a power cut does; its children are left to themselves."""
-        assert self._end(signal.SIGKILL) == -signal.SIGKILL
+        status = self._end(signal.SIGKILL)
+        assert status == -signal.SIGKILL, f"it had ended with {status}: {self.log[-4000:]}"
 
     def close(self) -> None:
         """Make sure that the process is gone."""
@@ -119,12 +125,16 @@ class Program:
 class Plant(Program):
     """``lathe serve`` on a state folder, with settings by their names without ``LATHE_``."""
 
-    def __init__(self, state: Path, **settings: str) -> None:
+    def __init__(
+        self, state: Path, environment: Mapping[str, str] | None = None, /, **settings: str
+    ) -> None:
         self.state = state
         state.mkdir(parents=True, exist_ok=True)
         named = {f"LATHE_{name}": value for name, value in settings.items()}
-        self.environment = {"LATHE_STATE": str(state), "LATHE_PORT": "0", **named}
-        super().__init__([LATHE, "serve"], self.environment, state / "serve.log")
+        plain = {"LATHE_STATE": str(state), "LATHE_PORT": "0", **named}
+        self.environment = plain | dict(environment or {})
+        log = state.with_name(f"{state.name}-serve.log")
+        super().__init__([*self._prefix(), LATHE, "serve"], self.environment, log)
         self.url = ""
         self.key = ""
 
@@ -136,6 +146,10 @@ class Plant(Program):
         shown = re.search(r"development key .*: (lathe_\S+)\n", self.log)
         self.key = shown[1] if shown else self.key
 
+    def _prefix(self) -> list[str]:
+        """Return the words before the command."""
+        return []
+
     def _answers(self) -> bool:
         try:
             return httpx.get(f"{self.url}/health/ready").status_code == 200
@@ -144,9 +158,7 @@ class Plant(Program):
 
     def make_key(self, label: str) -> str:
         """Return a key that ``lathe keys create`` makes for a label."""
-        environment = {"PATH": os.environ["PATH"], **self.environment}
-        command = [LATHE, "keys", "create", label]
-        return subprocess.check_output(command, env=environment, text=True, timeout=HANG_S).strip()
+        return self.run("keys", "create", label).strip()
 
     @contextmanager
     def client(self, key: str | None = None) -> Iterator[httpx.Client]:
@@ -156,9 +168,18 @@ class Plant(Program):
         with httpx.Client(base_url=self.url, headers=headers, timeout=HANG_S) as client:
             yield client
 
-    def worker(self, name: str) -> Program:
-        """Return a ``lathe worker`` with the same settings, not started yet."""
-        return Program([LATHE, "worker"], self.environment, self.state / f"{name}.log")
+    def worker(self, name: str, *words: str, before: Sequence[str] = ()) -> Program:
+        """Return a ``lathe worker`` with the same settings, not started yet.
+
+        ``before`` is a command that runs it.
+        """
+        command = [*before, LATHE, "worker", *words]
+        return Program(command, self.environment, self.state / f"{name}.log")
+
+    def run(self, *words: str) -> str:
+        """Return what a ``lathe`` command with the same settings says on stdout, if it succeeds."""
+        environment = {"PATH": os.environ["PATH"], **self.environment}
+        return subprocess.check_output([LATHE, *words], env=environment, text=True, timeout=HANG_S)
 
     def objects(self) -> dict[str, tuple[int, bytes]]:
         """Return every file of the store: when it was written, and its bytes."""
@@ -168,6 +189,21 @@ class Plant(Program):
             for path in sorted(store.rglob("*"))
             if path.is_file()
         }
+
+
+class SmallPlant(Plant):
+    """A plant whose state lies on a small disk of its own, which only the plant sees."""
+
+    size_bytes = 40 << 20
+
+    def _prefix(self) -> list[str]:
+        mount = f'mount -t tmpfs -o size={self.size_bytes} none "$0" && exec "$@"'
+        return ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(self.state)]
+
+    @property
+    def disk(self) -> Path:
+        """The state folder, as the plant sees it."""
+        return Path(f"/proc/{self.pid}/root{self.state}")
 
 
 def free_port() -> int:

@@ -189,7 +189,7 @@ def test_a_second_worker_finishes_what_a_killed_one_held(
     first = programs.enter_context(plant.worker("first"))
     press = start_pressing(plant, long_master, first)
     second = programs.enter_context(plant.worker("second"))
-    second.wait_for("(worker: 1 threads)")
+    second.wait_for("(worker started)")
     first.kill()
     press.require_ended()
     job = finish(plant, press.job_id)

@@ -1,0 +1,5 @@
+"""``python -m lathe.cli`` is ``lathe``."""
+
+from lathe.cli import main
+
+main()

@@ -1,0 +1,24 @@
+"""Engines that several suites share: each is started once, when a test first asks for it."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines import PostgresServer, SwiftServer
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    # The folders that pytest makes are closed to the user PostgreSQL runs as.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        with PostgresServer(Path(folder)) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
+    with SwiftServer(tmp_path_factory.mktemp("swift")) as server:
+        yield server

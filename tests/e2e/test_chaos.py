@@ -1,0 +1,22 @@
+"""Every part of a plant killed once, in an order that the dice choose; `make chaos` is longer."""
+
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos import run
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def test_whatever_is_killed_every_delivery_is_published_once_and_nothing_else_is_left() -> None:
+    seed = random.randrange(1 << 32)
+    say(f"seed {seed}")
+    # The folders that pytest makes are closed to the user PostgreSQL runs as.
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        Path(name).chmod(0o755)
+        measured = run(Path(name), rounds=8, seed=seed, tell=say, HEARTBEAT_S="0.2", SILENCE_S="2")
+    assert measured["jobs"] == 9
