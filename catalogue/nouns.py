@@ -184,11 +184,36 @@ class Rendition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Features:
+    """What is heard in a master; docs/features.md defines each.
+
+    Scores, strengths and confidences are from 0 to 1; ``key`` is one of 12 tonics and ``mode``
+    major or minor. Tempo and key are None where there is no pulse, or no pitch that stands out.
+    ``vector`` has 50 numbers, for distances between masters of one ``recipe``.
+    """
+
+    recipe: str
+    tempo_bpm: float | None
+    tempo_confidence: float
+    tempo_alternative_bpm: float | None
+    key: str | None
+    mode: str | None
+    key_strength: float
+    energy: float
+    valence: float
+    danceability: float
+    acousticness: float
+    beats_s: tuple[float, ...]
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pressing:
     """All that pressing one master gave."""
 
     master: Master
     decoded: Decoded
+    features: Features
     renditions: tuple[Rendition, ...]
     refused: tuple[TierRefused, ...]
 

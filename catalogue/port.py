@@ -11,6 +11,7 @@ from typing import Protocol
 from catalogue.nouns import (
     Attempt,
     Delivery,
+    Features,
     Job,
     JobId,
     JobState,
@@ -81,6 +82,12 @@ class Tracks(Protocol):
 
     def get(self, track_id: TrackId) -> Track:
         """Return a track with its current renditions. Raises TrackNotFound."""
+
+    def features(self, track_id: TrackId) -> Features | None:
+        """Return what was heard in a track's current master, if that is known.
+
+        Raises TrackNotFound.
+        """
 
     def page(self, *, after: str, limit: int) -> list[Track]:
         """Return up to ``limit`` published tracks, without renditions, by id after ``after``."""

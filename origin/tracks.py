@@ -1,14 +1,15 @@
 """Listeners find tracks here, and get their manifests."""
 
 import gzip
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from catalogue import errors
-from catalogue.errors import RequestInvalid
+from catalogue.errors import RequestInvalid, TrackNotReady
 from catalogue.nouns import Codec, RenditionId, Track, TrackId
 from catalogue.rules import ANONYMOUS_SESSION, grant_stream
 from manifests import dash, hls, json, manifest
@@ -63,6 +64,34 @@ def list_tracks(
     found = parts.tracks.page(after=after, limit=limit)
     last = found[-1].id if len(found) == limit else None
     return TrackPage(tracks=[_summarise(track) for track in found], next=last)
+
+
+class TrackFeatures(BaseModel):
+    """What was heard in a track; docs/features.md defines each."""
+
+    recipe: str
+    tempo_bpm: float | None = Field(description="null where there is no pulse")
+    tempo_confidence: float
+    tempo_alternative_bpm: float | None = Field(description="the likelier of half and double")
+    key: str | None = Field(examples=["C", "F#", "Bb"])
+    mode: Literal["major", "minor"] | None
+    key_strength: float
+    energy: float
+    valence: float = Field(description="an estimate of what listeners would say, no more")
+    danceability: float
+    acousticness: float
+    beats_s: list[float]
+
+
+@router.get(
+    "/tracks/{track_id}/features", responses=responses(errors.TrackNotFound, errors.TrackNotReady)
+)
+def get_features(track_id: Annotated[str, Path(max_length=60)], parts: Parts) -> TrackFeatures:
+    """Return what was heard in a track: tempo, key, beats and scores."""
+    heard = parts.tracks.features(TrackId(track_id))
+    if heard is None:
+        raise TrackNotReady("Nothing of this track has been heard yet.", track=track_id)
+    return TrackFeatures.model_validate(asdict(heard), extra="ignore")
 
 
 @get_and_head(

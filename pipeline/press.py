@@ -1,6 +1,7 @@
 """The spine: one master in, every rendition it earns out, as objects in a store."""
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline import ffmpeg
 from pipeline.cutting.cut import Cut, Cutter, Put
 from pipeline.cutting.mp4_chunks import Mp4Cutter
 from pipeline.cutting.ogg_chunks import OggCutter
+from pipeline.hearing.listener import Listener
 from pipeline.lanes import plan_lanes
 from pipeline.master import probe_master
 from pipeline.recipe import Recipe, plan_recipe
@@ -93,7 +95,12 @@ def press(
         for lane in plan_lanes(plan.recipes, lanes)
     ]
     progress = _progress(master, report)
-    decoded = transcode(path, master, work, progress=progress, should_stop=should_stop)
+    with tempfile.TemporaryFile() as spool:
+        listener = Listener(spool)
+        decoded = transcode(
+            path, master, work, listen=listener.feed, progress=progress, should_stop=should_stop
+        )
+        features = listener.finish().features()
     report("publish", 99)
     kept, empty = _sort_out_empty(master, plan.recipes, decoded.samples)
     if not kept:
@@ -101,6 +108,7 @@ def press(
     return Pressing(
         master=master,
         decoded=decoded,
+        features=features,
         renditions=tuple(
             _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
         ),

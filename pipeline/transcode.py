@@ -24,6 +24,7 @@ from catalogue.errors import (
 from catalogue.nouns import Decoded, Master, Sha256
 from pipeline import ffmpeg
 from pipeline.cutting.cut import Cutter
+from pipeline.hearing.spectra import RATE_HZ
 from pipeline.recipe import DITHER, DITHER_FRAME_SAMPLES, RESAMPLER, Recipe
 
 _MASTER = "master"
@@ -71,22 +72,26 @@ def transcode(
     master: Master,
     lanes: Sequence[Sequence[tuple[Recipe, Cutter]]],
     *,
+    listen: ffmpeg.Consumer,
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> Decoded:
     """Decode the master once, feed every encoder, and give each cutter its encoder's output.
 
+    ``listen`` gets the sound as ``pipeline.hearing`` takes it.
     Raises MasterTruncated, MasterCorrupt, MasterChecksum, MasterChangesFormat, EncoderInexact,
     EncoderFailed and Stopped; what the cutters have stored by then is never published.
     """
     tap = PcmTap(master, progress)
-    with ffmpeg.open_pipes(len(lanes) + sum(map(len, lanes))) as pipes:
+    with ffmpeg.open_pipes(1 + len(lanes) + sum(map(len, lanes))) as pipes:
         spare = iter(pipes)
-        pcm, links = next(spare), [next(spare) for _ in lanes[1:]]
+        pcm, sound, links = next(spare), next(spare), [next(spare) for _ in lanes[1:]]
         sinks = [[next(spare) for _ in lane] for lane in lanes]
         recipes = [[recipe for recipe, _ in lane] for lane in lanes]
-        commands = build_commands(path, master, recipes, pcm=pcm, links=links, sinks=sinks)
-        consumers: dict[ffmpeg.Pipe, ffmpeg.Consumer] = {pcm: tap.feed}
+        commands = build_commands(
+            path, master, recipes, pcm=pcm, sound=sound, links=links, sinks=sinks
+        )
+        consumers: dict[ffmpeg.Pipe, ffmpeg.Consumer] = {pcm: tap.feed, sound: listen}
         for lane, lane_sinks in zip(lanes, sinks, strict=True):
             for (_, cutter), sink in zip(lane, lane_sinks, strict=True):
                 consumers[sink] = cutter.feed
@@ -102,43 +107,72 @@ def transcode(
     return tap.decoded()
 
 
+def decode_sound(path: Path, master: Master, listen: ffmpeg.Consumer) -> None:
+    """Decode the master and give ``listen`` its sound as ``pipeline.hearing`` takes it.
+
+    Raises MasterCorrupt, MasterChangesFormat, EncoderFailed and ToolKilled.
+    """
+    with ffmpeg.open_pipes(1) as (sound,):
+        source, options = _open(master)
+        arguments = _compile([_listen(source, sound)])
+        command = ffmpeg.Command(
+            arguments=[*options, *_name_master(arguments, path)], master=path, sinks=[sound]
+        )
+        ffmpeg.run_ffmpegs([command], {sound: listen})
+
+
 def build_commands(
     path: Path,
     master: Master,
     lanes: Sequence[Sequence[Recipe]],
     *,
     pcm: ffmpeg.Pipe,
+    sound: ffmpeg.Pipe,
     links: Sequence[ffmpeg.Pipe],
     sinks: Sequence[Sequence[ffmpeg.Pipe]],
 ) -> list[ffmpeg.Command]:
     """Return one ffmpeg per lane: the first decodes, to ``pcm`` and over ``links`` to the others.
 
+    ``sound`` carries what is listened to: mono, float32, at the rate of ``pipeline.hearing``.
+
     ``sinks`` has a pipe for each recipe of each lane. Recipes of hires tiers belong to the first.
     """
-    # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
-    strict = _is_strict(master)
-    opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=strict)}
     own = list(zip(lanes[0], sinks[0], strict=True))
     whole = [(recipe, sink) for recipe, sink in own if recipe.tier.hires]
     based = [(recipe, sink) for recipe, sink in own if not recipe.tier.hires]
-    source = graph.input(_MASTER, **opened)["a:0"].filter("asetpts", _COUNTED_TIME)
+    source, options = _open(master)
     needs_base = bool(links or based)
-    taps = _split(source, 1 + len(whole) + needs_base)
+    taps = _split(source, 2 + len(whole))
     outputs = [_raw(taps.pop(), pcm, "s16le" if master.bits == 16 else "s24le")]
     outputs += [_encode(taps.pop(), recipe, sink, master) for recipe, sink in whole]
-    if needs_base:
+    if not needs_base:
+        outputs.append(_listen(taps.pop(), sound))
+    else:
         at_base = _resample(taps.pop(), master.rate_hz, master.base_rate_hz)
-        users = _split(at_base, len(links) + bool(based))
+        users = _split(at_base, 1 + len(links) + bool(based))
+        outputs.append(_listen(users.pop(), sound))
         outputs += [_raw(users.pop(), link, _wire_format(master)) for link in links]
         outputs += _encode_all(users.pop(), based, master) if based else []
-    # The graph's author takes no name that is not Unicode.
-    named = [ffmpeg.input_url(path) if word == _MASTER else word for word in _compile(outputs)]
     first = ffmpeg.Command(
-        arguments=[*(["-xerror"] if strict else []), *named],
+        arguments=[*options, *_name_master(_compile(outputs), path)],
         master=path,
-        sinks=[pcm, *links, *sinks[0]],
+        sinks=[pcm, sound, *links, *sinks[0]],
     )
     return [first, *map(partial(_build_lane, master), links, lanes[1:], sinks[1:])]
+
+
+def _open(master: Master) -> tuple[Any, list[str]]:
+    """Return the master's sound in a graph, and the options that come before its input."""
+    # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
+    strict = _is_strict(master)
+    opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=strict)}
+    source = graph.input(_MASTER, **opened)["a:0"].filter("asetpts", _COUNTED_TIME)
+    return source, ["-xerror"] if strict else []
+
+
+def _name_master(arguments: Sequence[str], path: Path) -> list[str]:
+    """Return the arguments with the master's own name, for the graph takes only Unicode."""
+    return [ffmpeg.input_url(path) if word == _MASTER else word for word in arguments]
 
 
 def _is_strict(master: Master) -> bool:
@@ -200,6 +234,11 @@ def _resample(stream: Any, from_hz: int, to_hz: int) -> Any:
     if from_hz == to_hz:
         return stream
     return stream.filter("aresample", to_hz, **RESAMPLER, out_sample_fmt="flt")
+
+
+def _listen(stream: Any, sink: ffmpeg.Pipe) -> Any:
+    mono = stream.filter("aformat", sample_fmts="fltp", channel_layouts="mono")
+    return _raw(mono.filter("aresample", RATE_HZ, resampler="soxr"), sink, "f32le")
 
 
 def _raw(stream: Any, sink: ffmpeg.Pipe, pcm_format: str) -> Any:

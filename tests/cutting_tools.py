@@ -48,7 +48,14 @@ def encoded(samples: int) -> dict[Codec, bytes]:
         plan = plan_press(path, hash_file(path), ladder)
         written = {recipe.tier.codec: Uncut() for recipe in plan.recipes}
         lane = [(recipe, written[recipe.tier.codec]) for recipe in plan.recipes]
-        transcode(path, plan.master, [lane], progress=lambda _: None, should_stop=lambda: False)
+        transcode(
+            path,
+            plan.master,
+            [lane],
+            listen=lambda _: None,
+            progress=lambda _: None,
+            should_stop=lambda: False,
+        )
     return {codec: bytes(stream.data) for codec, stream in written.items()}
 
 

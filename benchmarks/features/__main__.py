@@ -63,9 +63,10 @@ def hear(path: Path) -> Heard:
     """Return what is heard in an audio file."""
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-ac", "1", "-ar", "22050"]
     decoded = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True)
-    listener = Listener()
-    listener.feed(decoded.stdout)
-    return listener.finish()
+    with tempfile.TemporaryFile() as spool:
+        listener = Listener(spool)
+        listener.feed(decoded.stdout)
+        return listener.finish()
 
 
 def main() -> None:

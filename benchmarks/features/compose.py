@@ -1,7 +1,7 @@
 """Composes short pieces of many genres, each with a tempo and a key that are known.
 
-A piece is decided by its number alone: drums, bass, chords and a melody over a progression, played a
-little unevenly, written as a Standard MIDI File (RP-001) and rendered by fluidsynth.
+A piece is decided by its number alone: drums, bass, chords and a melody over a progression, played
+a little unevenly, written as a Standard MIDI File (RP-001) and rendered by fluidsynth.
 """
 
 import random
@@ -43,7 +43,11 @@ class Genre:
 _ROCK = ((_KICK, "x.......x.x....."), (_SNARE, "....x.......x..."), (_CLOSED, "x.x.x.x.x.x.x.x."))
 _HOUSE = ((_KICK, "x...x...x...x..."), (_SNARE, "....x.......x..."), (_OPEN, "..x...x...x...x."),
           (_CLOSED, "xxxxxxxxxxxxxxxx"))  # fmt: skip
-_HIP_HOP = ((_KICK, "x..x......x....."), (_SNARE, "....x.......x..."), (_CLOSED, "x.x.x.x.x.xxx.x."))
+_HIP_HOP = (
+    (_KICK, "x..x......x....."),
+    (_SNARE, "....x.......x..."),
+    (_CLOSED, "x.x.x.x.x.xxx.x."),
+)
 _BREAKS = ((_KICK, "x.........x....."), (_SNARE, "....x..x.x..x..."), (_CLOSED, "x.x.x.x.x.x.x.x."))
 _WALTZ = ((_KICK, "x..........."), (_RIM, "....x...x..."), (_RIDE, "x...x...x..."))
 _SWING = ((_RIDE, "x...x.x.x...x.x."), (_CLOSED, "....x.......x..."), (_KICK, "x..............."))
@@ -57,8 +61,8 @@ GENRES = (
           lead=(80, 81), drums=_HOUSE, comping="..x...x...x...x.", unevenness_ms=0),
     Genre(name="hip hop", bpm=(78, 102), beats=4, steps=16, swing=0.1, bass=38, chords=(4, 5),
           lead=(11, 73), drums=_HIP_HOP, comping="x.......x.......", unevenness_ms=4),
-    Genre(name="drum and bass", bpm=(164, 178), beats=4, steps=16, swing=0, bass=38, chords=(89, 95),
-          lead=(80,), drums=_BREAKS, comping="x...............", unevenness_ms=0),
+    Genre(name="drum and bass", bpm=(164, 178), beats=4, steps=16, swing=0, bass=38,
+          chords=(89, 95), lead=(80,), drums=_BREAKS, comping="x...............", unevenness_ms=0),
     Genre(name="waltz", bpm=(84, 180), beats=3, steps=12, swing=0, bass=32, chords=(21, 0),
           lead=(40, 73), drums=_WALTZ, comping="....x...x...", unevenness_ms=8),
     Genre(name="swing", bpm=(110, 200), beats=4, steps=16, swing=0.33, bass=32, chords=(0, 26),
@@ -79,6 +83,7 @@ GENRES = (
           unevenness_ms=4),
 )  # fmt: skip
 
+_RHYTHMS = ((0, 1, 2, 3), (0, 1.5, 2, 3), (0, 0.5, 1, 2, 3), (0, 2, 2.5, 3))
 _PROGRESSIONS = {
     "major": ((0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 4, 0), (0, 3, 0, 4), (0, 1, 4, 0)),
     "minor": ((0, 5, 2, 6), (0, 3, 4, 0), (0, 6, 5, 4), (0, 3, 6, 0), (0, 5, 3, 4)),
@@ -149,7 +154,9 @@ class _Player:
         if genre.bass is not None:
             self.programs[2] = genre.bass
         self._melody = [dice.choice((0, 0, 1, 2, 2, 3, 4, 4, 5)) for _ in range(16)]
-        self._rhythm = dice.choice(((0, 1, 2, 3), (0, 1.5, 2, 3), (0, 0.5, 1, 2, 3), (0, 2, 2.5, 3)))
+        self._rhythm = dice.choice(
+            ((0, 1, 2, 3), (0, 1.5, 2, 3), (0, 0.5, 1, 2, 3), (0, 2, 2.5, 3))
+        )
         self.notes: list[_Note] = []
 
     def play_bar(self, bar: int, *, last: bool) -> None:

@@ -25,6 +25,7 @@ from catalogue.database.schema import (
     attempts,
     deliveries,
     drained_queues,
+    features,
     holds,
     jobs,
     masters,
@@ -38,6 +39,7 @@ from catalogue.nouns import (
     AttemptEnd,
     Delivery,
     DeliveryId,
+    Features,
     Job,
     JobId,
     JobState,
@@ -52,6 +54,7 @@ from catalogue.nouns import (
 )
 from catalogue.port import WorkerName
 
+_FEATURES = TypeAdapter(Features)
 _MASTER = TypeAdapter(Master)
 _REASON = TypeAdapter(Reason)
 _RENDITION = TypeAdapter(Rendition)
@@ -382,6 +385,11 @@ def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) ->
             "created_at": now,
         },
     )
+    heard = _FEATURES.dump_python(pressing.features, mode="json")
+    row = {"master_sha256": master.sha256, "recipe": pressing.features.recipe, "heard": heard}
+    if not insert_new(connection, features, row | {"created_at": now}):
+        known = features.c.master_sha256 == master.sha256
+        connection.execute(update(features).where(known).values(**row, created_at=now))
     for rendition in pressing.renditions:
         insert_new(
             connection,

@@ -81,6 +81,15 @@ masters = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+features = Table(
+    "features",
+    tables,
+    Column("master_sha256", ForeignKey("masters.sha256"), primary_key=True),
+    Column("recipe", String(20), nullable=False),
+    Column("heard", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
 renditions = Table(
     "renditions",
     tables,

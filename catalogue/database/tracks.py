@@ -9,6 +9,7 @@ from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
     deliveries,
+    features,
     jobs,
     masters,
     renditions,
@@ -19,6 +20,7 @@ from catalogue.database.schema import (
 from catalogue.errors import TrackNotFound
 from catalogue.nouns import (
     Delivery,
+    Features,
     Job,
     JobId,
     JobState,
@@ -31,6 +33,7 @@ from catalogue.nouns import (
     WorkQueue,
 )
 
+_FEATURES = TypeAdapter(Features)
 _RENDITION = TypeAdapter(Rendition)
 
 
@@ -91,6 +94,21 @@ class SqlTracks:
             return _build_track(
                 connection, row, tuple(_RENDITION.validate_json(text) for text in declared)
             )
+
+    def features(self, track_id: TrackId) -> Features | None:
+        """See Tracks.features."""
+        heard = (
+            select(features.c.heard)
+            .join(renditions, renditions.c.master_sha256 == features.c.master_sha256)
+            .join(track_renditions, track_renditions.c.rendition_id == renditions.c.id)
+            .where(track_renditions.c.track_id == track_id)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            if connection.execute(select(tracks.c.id).where(tracks.c.id == track_id)).first():
+                found = connection.execute(heard).scalar()
+                return None if found is None else _FEATURES.validate_python(found)
+        raise TrackNotFound("No track has this id.", track=str(track_id)[:60])
 
     def page(self, *, after: str, limit: int) -> list[Track]:
         """See Tracks.page."""

@@ -1,8 +1,8 @@
 """Key and mode from a mean chroma.
 
 Each of the 24 keys has a profile of how often its twelve pitch classes sound; the key whose profile
-correlates best is the key. Profiles: J. Albrecht and D. Shanahan, "The Use of Large Corpora to Train a
-New Type of Key-Finding Algorithm", 2013.
+correlates best is the key. Profiles: J. Albrecht and D. Shanahan, "The Use of Large Corpora to
+Train a New Type of Key-Finding Algorithm", 2013.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,5 @@ def _modes() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     return np.array(_MAJOR), np.array(_MINOR)
 
 
-def _fit(
-    chroma: npt.NDArray[np.float64], profile: npt.NDArray[np.float64], tonic: int
-) -> float:
+def _fit(chroma: npt.NDArray[np.float64], profile: npt.NDArray[np.float64], tonic: int) -> float:
     return float(np.corrcoef(chroma, np.roll(profile, tonic))[0, 1])

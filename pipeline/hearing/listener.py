@@ -1,14 +1,18 @@
 """From the spectra of a whole master to its features.
 
-Silence at either end is left out, and so are frames 45 dB below the loud ones; the rest is divided by
-its own mean, so that a master's level changes nothing.
+Silence at either end is left out, and so are frames 45 dB below the loud ones; the rest is divided
+by its own mean, so that a master's level changes nothing.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
+from catalogue.nouns import Features
 from pipeline.hearing.key import NAMES, Key, find_key
 from pipeline.hearing.scores import Score, Terms, complete, score
 from pipeline.hearing.spectra import BANDS, FRAME_HZ, HOP_SAMPLES, RATE_HZ, Spectra, band_centres_hz
@@ -43,12 +47,33 @@ class Heard:
     scores: dict[str, Score]
     vector: tuple[float, ...]
 
+    def features(self) -> Features:
+        """Return it as the catalogue keeps it."""
+        tempo, key = self.pulse.tempo, self.key
+        scores = {name: round(score.value, 4) for name, score in self.scores.items()}
+        return Features(
+            recipe=RECIPE,
+            tempo_bpm=round(tempo.bpm, 2) if tempo else None,
+            tempo_confidence=round(tempo.confidence, 4) if tempo else 0.0,
+            tempo_alternative_bpm=round(tempo.alternative_bpm, 2) if tempo else None,
+            key=key.tonic if key else None,
+            mode=key.mode if key else None,
+            key_strength=round(key.strength, 4) if key else 0.0,
+            beats_s=self.beats_s,
+            vector=self.vector,
+            **scores,
+        )
+
 
 class Listener:
-    """Takes a master's PCM (float32, mono, 22.05 kHz) as it is decoded, and says what it heard."""
+    """Takes a master's PCM (float32, mono, 22.05 kHz) as it is decoded, and says what it heard.
 
-    def __init__(self) -> None:
-        self._spectra = Spectra()
+    ``spool`` is an empty file: what is heard is kept there until the end is known.
+    """
+
+    def __init__(self, spool: IO[bytes]) -> None:
+        _leave_cores_to_encoders()
+        self._spectra = Spectra(spool)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of PCM, cut anywhere."""
@@ -57,10 +82,13 @@ class Listener:
     def finish(self) -> Heard:
         """Return what was heard; nothing can be fed afterwards."""
         self._spectra.finish()
-        try:
-            return _conclude(self._spectra)
-        finally:
-            self._spectra.close()
+        return _conclude(self._spectra)
+
+
+@cache
+def _leave_cores_to_encoders() -> None:
+    """Let matrices be multiplied on one thread: the others would spin for what is worth nothing."""
+    threadpool_limits(1, "blas")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +107,7 @@ def _conclude(spectra: Spectra) -> Heard:
     active = _find_active(levels)
     if not active.any():
         nothing = Pulse(clarity=0.0, tempo=None)
-        return _describe(nothing, None, Terms(), (), None)
+        return _describe(nothing, None, None, (), None)
     first, last = int(active.argmax()), len(active) - int(active[::-1].argmax())
     bands = _pass_bands(spectra, levels, active, first, last)
     onsets = normalise_onsets(bands.flux, FRAME_HZ)
@@ -181,11 +209,12 @@ def _find_fluctuation(amplitude: Doubles) -> float:
 def _describe(
     pulse: Pulse,
     key: Key | None,
-    terms: Terms,
+    terms: Terms | None,
     beats_s: tuple[float, ...],
     bands: _Bands | None,
 ) -> Heard:
     scores = score(terms)
+    terms = terms or Terms()
     return Heard(
         pulse=pulse,
         beats_s=beats_s,
@@ -232,7 +261,8 @@ def _build_vector(
     shape = [0.0] * (3 * _GROUPS)
     if bands is not None:
         groups = [
-            values.reshape(_GROUPS, -1).mean(axis=1) for values in (bands.mean, bands.spread, bands.rise)
+            values.reshape(_GROUPS, -1).mean(axis=1)
+            for values in (bands.mean, bands.spread, bands.rise)
         ]
         level, spread, rise = groups
         shape = [*((level - level.mean()) / 2), *(spread - 1), *(rise * 5)]

@@ -37,7 +37,9 @@ def compute_banks() -> dict[str, npt.NDArray[np.float32]]:
 
 def main() -> None:
     """Write the file."""
-    np.savez_compressed(Path(__file__).with_name("banks.npz"), **compute_banks())
+    banks = compute_banks()
+    place = Path(__file__).with_name("banks.npz")
+    np.savez_compressed(place, mel=banks["mel"], chroma=banks["chroma"])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Four scores from 0 to 1, as sums of clipped ramps over terms that each mean one thing.
 
-Every term is independent of the track's level. What each claims is in docs/features.md; valence is an
-estimate of what listeners would say and no more.
+Every term is independent of the track's level. What each claims is in docs/features.md; valence is
+an estimate of what listeners would say and no more.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,18 @@ import numpy as np
 from pipeline.hearing.key import Key
 from pipeline.hearing.tempo import Pulse
 
+NAMES = ("energy", "danceability", "acousticness", "valence")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
     """What the scores are made of, as measured.
 
-    ``flux``: mean rise of the compressed bands a frame; ``high_flux``: that above 3 kHz; ``fullness_db``:
-    mean level less its 95th percentile; ``centroid_octaves``: mean log2 of the power's centroid in Hz;
-    ``flatness``: mean natural logarithm of the bands' flatness; ``treble_db``: share of power above
-    4 kHz; ``clarity``: of the pulse; ``fluctuation``: the exponent of detrended fluctuation analysis.
+    ``flux``: mean rise of the compressed bands a frame; ``high_flux``: that above 3 kHz;
+    ``fullness_db``: mean level less its 95th percentile; ``centroid_octaves``: mean log2 of the
+    power's centroid in Hz; ``flatness``: mean natural logarithm of the bands' flatness;
+    ``treble_db``: share of power above 4 kHz; ``clarity``: of the pulse; ``fluctuation``: the
+    exponent of detrended fluctuation analysis.
     """
 
     flux: float = 0.0
@@ -77,8 +80,10 @@ def complete(terms: Terms, pulse: Pulse, key: Key | None) -> Terms:
     )
 
 
-def score(terms: Terms) -> dict[str, Score]:
-    """Return energy, danceability, acousticness and valence."""
+def score(terms: Terms | None) -> dict[str, Score]:
+    """Return energy, danceability, acousticness and valence; all 0 where nothing sounds."""
+    if terms is None:
+        return {name: Score(name=name, parts=()) for name in NAMES}
     activity = ramp(terms.flux, 0.08, 0.30)
     density = ramp(terms.fullness_db, -12, -2)
     brightness = ramp(terms.centroid_octaves, 8, 10.2)

@@ -1,14 +1,14 @@
 """Two short-time spectra of a master at 22.05 kHz mono, computed as its samples come.
 
-The finer one in time is summed into 40 mel bands and kept, frame by frame, in a temporary file; the
+The finer one in time is summed into 40 mel bands and kept, frame by frame, in a file; the
 finer one in frequency becomes one chroma. Memory does not grow with the master's length but for
 a few numbers per frame.
 """
 
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +42,13 @@ def band_centres_hz() -> Floats:
     """Return the frequency at which each band is highest, in Hz."""
     bins_hz = np.fft.rfftfreq(FRAME_SAMPLES, 1 / RATE_HZ)
     bank = band_bank()
-    return ((bank @ bins_hz) / bank.sum(axis=1)).astype(np.float32)
+    centres: Floats = ((bank @ bins_hz) / bank.sum(axis=1)).astype(np.float32)
+    return centres
 
 
 @cache
 def pitch_bank() -> Floats:
-    """Return the chroma bank: 12 × 2049, from C, between 60 and 2100 Hz (librosa.filters.chroma)."""
+    """Return the chroma bank: 12 × 2049, from C, 60 to 2100 Hz (librosa.filters.chroma)."""
     return _read_banks()[1]
 
 
@@ -57,12 +58,15 @@ def _read_banks() -> tuple[Floats, Floats]:
 
 
 class Spectra:
-    """Takes PCM (float32, little-endian, mono, 22.05 kHz) and keeps what is heard in it."""
+    """Takes PCM (float32, little-endian, mono, 22.05 kHz) and keeps what is heard in it.
 
-    def __init__(self) -> None:
+    ``spool`` is an empty file to keep the bands in.
+    """
+
+    def __init__(self, spool: IO[bytes]) -> None:
         self._bands = _Frames(FRAME_SAMPLES, HOP_SAMPLES)
         self._pitches = _Frames(CHROMA_FRAME_SAMPLES, CHROMA_HOP_SAMPLES)
-        self._file = tempfile.TemporaryFile()
+        self._spool = spool
         self._rest = b""
         self._levels: list[Floats] = []
         self._chroma = np.zeros(12)
@@ -101,22 +105,18 @@ class Spectra:
     def read(self, start: int, stop: int) -> Iterator[Floats]:
         """Yield the band powers of frames ``start`` to ``stop``, in blocks of frames × 40."""
         size_bytes = BANDS * 4
-        self._file.seek(start * size_bytes)
+        self._spool.seek(start * size_bytes)
         for begin in range(start, stop, _READ_FRAMES):
             count = min(_READ_FRAMES, stop - begin)
-            data = self._file.read(count * size_bytes)
+            data = self._spool.read(count * size_bytes)
             yield np.frombuffer(data, np.float32).reshape(count, BANDS)
-
-    def close(self) -> None:
-        """Let go of the temporary file."""
-        self._file.close()
 
     def _keep_bands(self, frames: Floats) -> None:
         spectrum = fft.rfft(frames * _window(FRAME_SAMPLES), workers=1)
         power = spectrum.real**2 + spectrum.imag**2
         bands = power @ band_bank().T
         self._levels.append(bands.sum(axis=1))
-        self._file.write(np.ascontiguousarray(bands, np.float32).tobytes())
+        self._spool.write(np.ascontiguousarray(bands, np.float32).tobytes())
 
     def _keep_pitches(self, frames: Floats) -> None:
         spectrum = np.abs(fft.rfft(frames * _window(CHROMA_FRAME_SAMPLES), workers=1))

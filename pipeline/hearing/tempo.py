@@ -69,7 +69,7 @@ def find_pulse(onsets: Doubles, frame_hz: float) -> Pulse:
     score = _score(grid, correlation, spectrum, size, frame_hz)
     best = int(score.argmax())
     bpm = _refine(grid, score, best)
-    clarity = float(np.clip(_at(correlation, 60 / bpm * frame_hz), 0, 1))
+    clarity = float(np.clip(_at(correlation, np.array([60 / bpm * frame_hz]))[0], 0, 1))
     if clarity < CLARITY_MIN:
         return Pulse(clarity=clarity, tempo=None)
     options = [bpm / 2, bpm * 2]
@@ -117,7 +117,8 @@ def find_beats(onsets: Doubles, bpm: float, frame_hz: float) -> npt.NDArray[np.i
 
 def _grid() -> Doubles:
     steps = int(np.log(HIGHEST_BPM / LOWEST_BPM) / np.log(STEP)) + 1
-    return LOWEST_BPM * STEP ** np.arange(steps)
+    grid: Doubles = LOWEST_BPM * STEP ** np.arange(steps, dtype=np.float64)
+    return grid
 
 
 def _score(
@@ -140,8 +141,8 @@ def _score(
     return score
 
 
-def _at(values: Doubles, place: Doubles | float) -> Doubles:
-    found: Doubles = np.interp(place, np.arange(len(values)), values)
+def _at(values: Doubles, places: Doubles) -> Doubles:
+    found: Doubles = np.interp(places, np.arange(len(values)), values)
     return found
 
 

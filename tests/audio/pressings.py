@@ -85,6 +85,7 @@ class Pressed:
             self.path,
             self.plan.master,
             [lane],
+            listen=lambda _: None,
             progress=lambda _: None,
             should_stop=lambda: False,
         )

@@ -13,6 +13,7 @@ from catalogue.nouns import (
     Decoded,
     Delivery,
     DeliveryId,
+    Features,
     Master,
     Metadata,
     Pressing,
@@ -44,6 +45,22 @@ REASON = Reason(
     detail="It stops at sample 4811.",
     advice="Export it again.",
     measured={"samples": 4811, "ratio": 0.5, "strict": True, "tool": "ffmpeg", "md5": None},
+)
+
+FEATURES = Features(
+    recipe="features-1",
+    tempo_bpm=120.5,
+    tempo_confidence=0.9,
+    tempo_alternative_bpm=60.25,
+    key="C",
+    mode="major",
+    key_strength=0.8,
+    energy=0.5,
+    valence=0.4,
+    danceability=0.3,
+    acousticness=0.2,
+    beats_s=(0.1, 0.6),
+    vector=(0.0,) * 50,
 )
 
 _MEDIA = {
@@ -129,7 +146,13 @@ def make_pressing(*tiers: Tier, master: str = "master") -> Pressing:
     """Return what pressing a master at ``tiers`` gave."""
     renditions = tuple(make_rendition(tier, master=master) for tier in tiers)
     decoded = Decoded(samples=renditions[0].samples, pcm_sha256=sha256_of(f"{master} pcm"))
-    return Pressing(master=make_master(master), decoded=decoded, renditions=renditions, refused=())
+    return Pressing(
+        master=make_master(master),
+        decoded=decoded,
+        features=FEATURES,
+        renditions=renditions,
+        refused=(),
+    )
 
 
 def make_metadata(*territories: str, isrc: str = "ZZTST2600001", title: str = "Ode") -> Metadata:

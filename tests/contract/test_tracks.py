@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
     ALAC,
+    FEATURES,
     NOON,
     OGG,
     WORKER,
@@ -34,6 +36,27 @@ def publish(catalogue: Catalogue, number: int, *, title: str = "Ode") -> TrackId
     ids = [rendition.id for rendition in pressing.renditions]
     catalogue.jobs.publish(job_id, "c", current=ids, pressing=pressing, now=NOON)
     return job.track_id
+
+
+def test_what_is_heard_is_that_of_the_current_master(catalogue: Catalogue) -> None:
+    track_id = publish(catalogue, 1)
+    assert catalogue.tracks.features(track_id) == FEATURES
+    catalogue.tracks.accept(make_delivery(2), make_metadata(isrc="ZZTST2600002"), JobId("job_2"))
+    assert catalogue.tracks.features(catalogue.jobs.get(JobId("job_2")).track_id) is None
+    with pytest.raises(TrackNotFound):
+        catalogue.tracks.features(TrackId("trk_none"))
+
+
+def test_what_is_heard_anew_takes_the_place_of_what_was(catalogue: Catalogue) -> None:
+    track_id = publish(catalogue, 1)
+    job_id, pressing = JobId("job_2"), make_pressing(ALAC)
+    newer = replace(pressing.features, recipe="features-2", tempo_bpm=None, key=None, mode=None)
+    catalogue.tracks.accept(make_delivery(2), make_metadata(isrc="ZZTST2600001"), job_id)
+    catalogue.jobs.claim(job_id, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    ids = [rendition.id for rendition in pressing.renditions]
+    anew = replace(pressing, features=newer)
+    catalogue.jobs.publish(job_id, "c", current=ids, pressing=anew, now=LATER)
+    assert catalogue.tracks.features(track_id) == newer
 
 
 def test_an_accepted_delivery_is_a_queued_job(catalogue: Catalogue) -> None:

@@ -1,7 +1,7 @@
 """Catalogues that earlier versions filled, brought up to date with nothing lost.
 
 ``tests/vectors/catalogue-NNNN.sql`` holds what a plant of revision NNNN had written: a published
-track, a failed job, and two that a killed worker had in its hands.
+track, a failed job, and what a killed worker had in its hands.
 """
 
 import ast
@@ -60,6 +60,10 @@ def filled(request: pytest.FixtureRequest, catalogue_url: str) -> Engine:
         script = (VECTORS / f"catalogue-{request.param}.sql").read_text("utf-8")
         for line in script.splitlines():
             connection.execute(text(line.replace(":", r"\:")))
+        if connection.dialect.name == "postgresql" and request.param > "0001":
+            # What a database does by itself when it gives the numbers.
+            sequence = "pg_get_serial_sequence('attempts', 'number')"
+            connection.execute(text(f"SELECT setval({sequence}, max(number)) FROM attempts"))
     return engine
 
 
@@ -77,10 +81,12 @@ def rows(engine: Engine) -> dict[str, list[dict[str, object]]]:
 
 def test_no_row_and_no_value_is_lost(filled: Engine) -> None:
     before = rows(filled)
-    assert all(before.values())
+    assert all(rows for name, rows in before.items() if name != "condemned")
     upgrade(filled)
     after = rows(filled)
     for name, kept in before.items():
+        if not kept:
+            continue
         columns = kept[0].keys()
         assert [{column: row[column] for column in columns} for row in after[name]] == kept
 
@@ -92,7 +98,7 @@ def test_the_new_version_goes_on_where_the_old_one_stopped(filled: Engine) -> No
     by_state: dict[JobState, list[Job]] = {}
     for job in found:
         by_state.setdefault(job.state, []).append(job)
-    (done,), (failed,) = by_state[JobState.DONE], by_state[JobState.FAILED]
+    done, (failed,) = by_state[JobState.DONE][0], by_state[JobState.FAILED]
     interrupted = by_state[JobState.RUNNING]
     track = tracks.get(done.track_id)
     assert [right.territory for right in track.metadata.rights] == ["CA", "US"]

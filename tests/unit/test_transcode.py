@@ -95,7 +95,9 @@ def run(
     work = [
         [(each, written[each.tier.name]) for each in lane] for lane in plan_lanes(recipes, lanes)
     ]
-    decoded = transcode(path, master, work, progress=progress, should_stop=should_stop)
+    decoded = transcode(
+        path, master, work, listen=lambda _: None, progress=progress, should_stop=should_stop
+    )
     return decoded, {name: bytes(stream.data) for name, stream in written.items()}
 
 

@@ -1,0 +1,93 @@
+"""``lathe features``: what lathe hears in audio files, and why it says so."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from catalogue.errors import LatheError, MasterNotAFile
+from catalogue.nouns import Sha256
+from lathe.cli import EXIT_FAILED, show_error
+from lathe.cli.reporting import show_name
+
+if TYPE_CHECKING:
+    from pipeline.hearing.listener import Heard
+
+
+@click.command("features")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(path_type=Path))
+@click.option("--explain", is_flag=True, help="Show the terms and parts of every score.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file.")
+def command(files: tuple[Path, ...], explain: bool, as_json: bool) -> int:
+    """Say what is heard in masters: tempo, key, and four scores from 0 to 1."""
+    failed = 0
+    for file in files:
+        try:
+            heard = _hear(file)
+        except LatheError as fault:
+            show_error(fault, file=show_name(file))
+            failed += 1
+            continue
+        if as_json:
+            click.echo(json.dumps({"file": show_name(file), **_plain(heard, explain)}))
+        else:
+            click.echo(f"{show_name(file)}: {_describe(heard)}")
+            if explain:
+                click.echo("\n".join(_explain(heard)))
+    return EXIT_FAILED if failed else 0
+
+
+def _hear(path: Path) -> "Heard":
+    from pipeline.hearing.listener import Listener
+    from pipeline.master import probe_master
+    from pipeline.transcode import decode_sound
+
+    if not path.is_file():
+        raise MasterNotAFile("It is not a regular file.")
+    with open(path, "rb") as file:
+        sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
+    master = probe_master(path, sha256)
+    with tempfile.TemporaryFile() as spool:
+        listener = Listener(spool)
+        decode_sound(path, master, listener.feed)
+        return listener.finish()
+
+
+def _describe(heard: "Heard") -> str:
+    tempo, key = heard.pulse.tempo, heard.key
+    said = ["no pulse"]
+    if tempo is not None:
+        said = [f"{tempo.bpm:.1f} BPM ({tempo.confidence:.2f}; or {tempo.alternative_bpm:.1f})"]
+    said.append(f"{key.tonic} {key.mode} ({key.strength:.2f})" if key else "no key")
+    said += [f"{name} {score.value:.2f}" for name, score in heard.scores.items()]
+    return ", ".join(said)
+
+
+def _explain(heard: "Heard") -> list[str]:
+    lines = [f"  {name} = {value}" for name, value in _terms(heard).items()]
+    for score in heard.scores.values():
+        parts = [f"{part.weight:.2f} × {part.value:.3f} {part.name}" for part in score.parts]
+        made_of = " + ".join(parts) or "nothing sounds"
+        lines.append(f"  {score.name} {score.value:.3f} = {made_of}")
+    return lines
+
+
+def _terms(heard: "Heard") -> dict[str, float | None]:
+    return {
+        name: None if value is None else round(value, 4)
+        for name, value in asdict(heard.terms).items()
+    }
+
+
+def _plain(heard: "Heard", explain: bool) -> dict[str, object]:
+    plain: dict[str, object] = asdict(heard.features())
+    if explain:
+        plain["terms"] = _terms(heard)
+        plain["parts"] = {
+            name: [asdict(part) for part in score.parts] for name, score in heard.scores.items()
+        }
+    return plain
