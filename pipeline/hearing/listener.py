@@ -15,17 +15,25 @@ from threadpoolctl import threadpool_limits
 from catalogue.nouns import Features
 from pipeline.hearing.key import NAMES, Key, find_key
 from pipeline.hearing.scores import Score, Terms, complete, score
-from pipeline.hearing.spectra import BANDS, FRAME_HZ, HOP_SAMPLES, RATE_HZ, Spectra, band_centres_hz
+from pipeline.hearing.spectra import (
+    BANDS,
+    FRAME_HZ,
+    GATE_DB,
+    HOP_SAMPLES,
+    RATE_HZ,
+    Spectra,
+    band_centres_hz,
+)
 from pipeline.hearing.tempo import Pulse, find_beats, find_pulse, normalise_onsets
 
 RECIPE = "features-1"
 VECTOR_SIZE = 50
 
-_GATE_DB = 45.0
 _SILENCE_POWER = 1e-9
 _COMPRESSION = 1000.0
 _HIGH_HZ, _TREBLE_HZ = 3000.0, 4000.0
 _GROUPS = 10
+_FARTHEST = 4.0
 _SHORTEST_WINDOW_S, _LONGEST_WINDOW_S = 0.31, 9.3
 _WINDOWS = 12
 _NO_FLUCTUATION = 1.5
@@ -126,7 +134,7 @@ def _find_active(levels: Doubles) -> npt.NDArray[np.bool_]:
         return np.zeros(len(levels), np.bool_)
     sounding = levels[levels > _SILENCE_POWER]
     loud = float(np.percentile(sounding, 95))
-    return levels > loud * 10 ** (-_GATE_DB / 10)
+    return levels > loud * 10 ** (-GATE_DB / 10)
 
 
 def _pass_bands(
@@ -267,4 +275,4 @@ def _build_vector(
         level, spread, rise = groups
         shape = [*((level - level.mean()) / 2), *(spread - 1), *(rise * 5)]
     whole = (*named, *tempo, *harmony, *measured, *shape)
-    return tuple(round(float(number), 5) for number in whole)
+    return tuple(round(float(np.clip(number, -_FARTHEST, _FARTHEST)), 5) for number in whole)

@@ -24,6 +24,10 @@ CHROMA_HOP_SAMPLES = 2048
 CHROMA_LOWEST_HZ, CHROMA_HIGHEST_HZ = 60.0, 2100.0
 FRAME_HZ = RATE_HZ / HOP_SAMPLES
 
+GATE_DB = 45.0
+"""Frames this far below the 95th percentile of levels are not active."""
+
+_LOWEST_DB, _BINS_PER_DB, _LEVEL_BINS = -160.0, 4, 960
 _BATCH_FRAMES = 256
 _READ_FRAMES = 4096
 _TINY = 1e-12
@@ -69,8 +73,9 @@ class Spectra:
         self._spool = spool
         self._rest = b""
         self._levels: list[Floats] = []
-        self._chroma = np.zeros(12)
-        self._chroma_frames = 0
+        # By level, since which levels are active is known only at the end.
+        self._chroma = np.zeros((_LEVEL_BINS, 12))
+        self._chroma_frames = np.zeros(_LEVEL_BINS, np.int64)
         self.samples = 0
 
     def feed(self, data: bytes) -> None:
@@ -99,8 +104,16 @@ class Spectra:
 
     @property
     def chroma(self) -> npt.NDArray[np.float64]:
-        """Return the mean of the frames' chroma, each of length 1; zeros where nothing sounds."""
-        return self._chroma / max(1, self._chroma_frames)
+        """Return the mean of the active frames' chroma, each of length 1; zeros in silence."""
+        if not self._chroma_frames.any():
+            return np.zeros(12)
+        reached = np.cumsum(self._chroma_frames) / self._chroma_frames.sum()
+        loud = int(np.searchsorted(reached, 0.95))
+        active = slice(max(0, loud - round(GATE_DB * _BINS_PER_DB)), None)
+        mean: npt.NDArray[np.float64] = (
+            self._chroma[active].sum(axis=0) / self._chroma_frames[active].sum()
+        )
+        return mean
 
     def read(self, start: int, stop: int) -> Iterator[Floats]:
         """Yield the band powers of frames ``start`` to ``stop``, in blocks of frames × 40."""
@@ -123,12 +136,18 @@ class Spectra:
         chroma = spectrum @ pitch_bank().T
         length = np.sqrt((chroma**2).sum(axis=1))
         sounds = length > _TINY
-        self._chroma += (chroma[sounds] / length[sounds, np.newaxis]).sum(axis=0)
-        self._chroma_frames += int(sounds.sum())
+        unit = chroma[sounds] / length[sounds, np.newaxis]
+        steps = (20 * np.log10(length[sounds]) - _LOWEST_DB) * _BINS_PER_DB
+        bins = np.clip(steps.astype(int), 0, _LEVEL_BINS - 1)
+        np.add.at(self._chroma, bins, unit)
+        np.add.at(self._chroma_frames, bins, 1)
 
 
 class _Frames:
-    """Cuts a stream into overlapping frames, some hundred at a time."""
+    """Cuts a stream into overlapping frames, always as many at a time.
+
+    Sums of another number of frames would be rounded otherwise.
+    """
 
     def __init__(self, frame_samples: int, hop_samples: int) -> None:
         self._frame, self._hop = frame_samples, hop_samples
@@ -141,23 +160,22 @@ class _Frames:
         self._held.append(samples)
         self._held_samples += len(samples)
         if self._held_samples >= self._wanted:
-            yield from self._cut()
+            held = np.concatenate(self._held)
+            while len(held) >= self._wanted:
+                yield self._cut(held, _BATCH_FRAMES)
+                held = held[_BATCH_FRAMES * self._hop :]
+            self._held, self._held_samples = [held.copy()], len(held)
 
     def finish(self) -> Iterator[Floats]:
-        missing = self._frame // 2
-        self._held.append(np.zeros(missing, np.float32))
-        self._held_samples += missing
-        yield from self._cut()
-
-    def _cut(self) -> Iterator[Floats]:
-        held = np.concatenate(self._held)
+        held = np.concatenate([*self._held, np.zeros(self._frame // 2, np.float32)])
         count = 1 + (len(held) - self._frame) // self._hop if len(held) >= self._frame else 0
-        if count:
-            cut = np.lib.stride_tricks.sliding_window_view(held, self._frame)[:: self._hop]
-            for start in range(0, count, _BATCH_FRAMES):
-                yield cut[start : min(count, start + _BATCH_FRAMES)]
-        self._held = [held[count * self._hop :].copy()]
-        self._held_samples = len(self._held[0])
+        for start in range(0, count, _BATCH_FRAMES):
+            batch = min(_BATCH_FRAMES, count - start)
+            yield self._cut(held[start * self._hop :], batch)
+
+    def _cut(self, held: Floats, count: int) -> Floats:
+        views = np.lib.stride_tricks.sliding_window_view(held, self._frame)
+        return views[: count * self._hop : self._hop]
 
 
 @cache
