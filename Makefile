@@ -1,5 +1,5 @@
 # Every target sets up what it needs by itself.
-.PHONY: run test test-clients chaos check bench lock clean
+.PHONY: run test test-clients chaos check bench bench-features lock clean
 
 ROUNDS ?= 100
 
@@ -32,6 +32,12 @@ bench:
 	@tools/setup dev
 	@.venv/bin/python -m benchmarks.press
 	@.venv/bin/python -m benchmarks.plant
+	@.venv/bin/python -m benchmarks.features --pieces 24
+
+# Tempo, key and scores of composed music, beside the truth.
+bench-features:
+	@tools/setup dev
+	@.venv/bin/python -m benchmarks.features
 
 # Needs uv; run it after changing the dependencies in pyproject.toml.
 lock:

@@ -74,11 +74,15 @@ def chord(*pitches: int, seconds: float = 4) -> Sound:
         for pitch in pitches
         for harmonic in (1, 2, 3)
     ]
-    return (0.1 * np.sum(tones, axis=0)).astype(np.float32)
+    sound: Sound = (0.1 * np.sum(tones, axis=0)).astype(np.float32)
+    return sound
 
 
 def noise(seconds: float = 5, seed: int = 7) -> Sound:
-    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE_HZ)).astype(np.float32)
+    sound: Sound = (
+        np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE_HZ)).astype(np.float32)
+    )
+    return sound
 
 
 # --------------------------------------------------------------------------- spectra
