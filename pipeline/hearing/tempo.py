@@ -21,6 +21,7 @@ CLARITY_MIN = 0.1
 _MULTIPLES = (0.5, 1.0, 2.0, 4.0, 8.0)
 _OWN_POWER, _SPECTRUM_POWER = 0.5, 0.4
 _LONGEST_S = 16.0
+_STRETCH_S = 600.0
 _MEAN_S, _LEVEL_S = 1.0, 6.0
 _TIGHTNESS = 100.0
 
@@ -59,11 +60,14 @@ def find_pulse(onsets: Doubles, frame_hz: float) -> Pulse:
     longest = int(_LONGEST_S * frame_hz) + 2
     if len(onsets) < 2 * frame_hz or not onsets.any():
         return Pulse(clarity=0.0, tempo=None)
-    size = fft.next_fast_len(2 * len(onsets), real=True)
-    spectrum = np.abs(fft.rfft(onsets, size)) ** 2
+    stretch = min(len(onsets), round(_STRETCH_S * frame_hz))
+    size = fft.next_fast_len(2 * stretch, real=True)
+    spectrum = np.zeros(size // 2 + 1)
+    for start in range(0, len(onsets), stretch):
+        spectrum += np.abs(fft.rfft(onsets[start : start + stretch], size)) ** 2
     correlation = fft.irfft(spectrum, size)[:longest]
-    # A lag is measured on what remains of the envelope beside itself.
-    overlap = np.maximum(len(onsets) - np.arange(len(correlation)), 1) / len(onsets)
+    # A lag is measured on what remains of a stretch beside itself.
+    overlap = np.maximum(stretch - np.arange(len(correlation)), 1) / stretch
     correlation = correlation / (correlation[0] * np.maximum(overlap, 0.1))
     grid = _grid()
     score = _score(grid, correlation, spectrum, size, frame_hz)

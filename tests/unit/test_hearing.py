@@ -136,6 +136,15 @@ def test_clicks_have_their_tempo_or_an_octave_of_it(bpm: float) -> None:
     assert tempo.confidence > 0.3
 
 
+def test_a_long_recording_is_heard_in_stretches() -> None:
+    short = normalise_onsets(np.tile(np.eye(1, 20)[0], 200), FRAME_HZ)
+    long = np.tile(short, 20)
+    assert len(long) > 1200 * FRAME_HZ
+    first, second = find_pulse(short, FRAME_HZ).tempo, find_pulse(long, FRAME_HZ).tempo
+    assert first is not None and second is not None
+    assert second.bpm == pytest.approx(first.bpm, rel=0.003)
+
+
 def test_beats_fall_on_the_clicks() -> None:
     heard = hear(clicks(120))
     beats = np.array(heard.beats_s)
