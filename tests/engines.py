@@ -91,8 +91,11 @@ class NginxServer(Program):
         self._address = ("127.0.0.1", port)
         file = folder / "nginx.conf"
         file.write_text(configuration, "utf-8")
-        command = ["nginx", "-p", str(folder), "-c", str(file), "-e", "stderr", "-g", "daemon off;"]
-        super().__init__(command, {}, folder / "nginx.log")
+        # Debian keeps it where ordinary users do not look.
+        nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+        assert nginx is not None, "nginx is not installed"
+        options = ["-p", str(folder), "-c", str(file), "-e", "stderr", "-g", "daemon off;"]
+        super().__init__([nginx, *options], {}, folder / "nginx.log")
 
     def start(self) -> None:
         """Start it, and return when it answers."""
