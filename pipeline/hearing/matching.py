@@ -18,6 +18,7 @@ SLOPE_MAX = 0.07
 COVERAGE_MIN = 0.4
 _TOLERANCE_ITEMS = 3.0
 _INFORMATION_MIN = 0.25
+_SHARPNESS = 1.6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +60,7 @@ def compare(query: Items, reference: Items) -> Match:
     total = float(evidence[fits].sum())
     coverage = float(weights[fits].sum() / weights.sum())
     count = len(starts)
-    rho = total / (1 + 0.6 * np.sqrt(count))
+    rho = _SHARPNESS * total / (1 + 0.6 * np.sqrt(count))
     confidence = 0.0 if coverage < COVERAGE_MIN else 1 - 0.05**rho
     return Match(
         confidence=float(confidence),
@@ -74,7 +75,7 @@ def _information(block: Items) -> float:
     """Return from 0 to 1 how much a block tells: silence and standing sounds tell nothing."""
     changes = np.count_nonzero(block[1:] != block[:-1])
     sounding = np.count_nonzero(block != SILENCE)
-    return min(changes / (len(block) - 1), sounding / len(block))
+    return min(1.0, 2 * changes / (len(block) - 1), sounding / len(block))
 
 
 def _best_offset(block: Items, reference: Items) -> tuple[int, float]:
