@@ -12,6 +12,7 @@ import pytest
 from catalogue.database.engine import open_engine, upgrade
 from catalogue.errors import ObjectNotFound, PlaceCondemned
 from catalogue.nouns import JobId, RenditionId, Sha256
+from lathe.collecting import Orphan, collect, find_orphans
 from storage.keys import ObjectKey, master_key, master_place, rendition_key
 from storage.local import LocalStore
 from tests.contract.conftest import Catalogue, open_catalogue
@@ -23,7 +24,6 @@ from tests.contract.examples import (
     make_metadata,
     make_pressing,
 )
-from workers.collecting import Orphan, collect, find_orphans
 
 LATER = NOON + timedelta(days=3)
 ORPHAN = RenditionId("aac-256-00ff")

@@ -1,6 +1,6 @@
 """Finding and removing objects that nothing refers to, while the plant goes on."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -37,28 +37,18 @@ def collect(store: ObjectStore, holds: Holds, *, now: Callable[[], datetime]) ->
     meanwhile; a place that somebody holds or refers to is never touched.
     """
     for place in holds.condemned():
-        _empty(store, holds, place)
+        for key in list(store.list(place)):
+            if place_of(key) == place:
+                store.remove(key)
+        holds.absolve(place)
     for place, keys in _places(store):
         if holds.condemn(place, now=now()):
+            # What was put between the listing and the sentence goes, too.
             orphan = _weigh(store, place, keys)
-            _empty(store, holds, place)
+            for key in [key for key in store.list(place) if place_of(key) == place]:
+                store.remove(key)
+            holds.absolve(place)
             yield orphan
-
-
-def collect_places(
-    store: ObjectStore, holds: Holds, places: Iterable[str], *, now: Callable[[], datetime]
-) -> None:
-    """Remove those of ``places`` that are orphans."""
-    for place in places:
-        if holds.condemn(place, now=now()):
-            _empty(store, holds, place)
-
-
-def _empty(store: ObjectStore, holds: Holds, place: str) -> None:
-    """Remove all that stands at a condemned place, and let it be used again."""
-    for key in [key for key in store.list(place) if place_of(key) == place]:
-        store.remove(key)
-    holds.absolve(place)
 
 
 def _places(store: ObjectStore) -> Iterator[tuple[str, list[ObjectKey]]]:
