@@ -162,7 +162,8 @@ def run_ffmpegs(
 
     The first command decodes the master, the others what it sends them. Raises MasterCorrupt when
     the first fails or all stall, EncoderFailed when another does, ToolMissing when this ffmpeg has
-    no resampler, ToolKilled when somebody ended one, and Stopped when ``should_stop`` says so; every child is gone in every case.
+    no resampler, ToolKilled when somebody ended one, and Stopped when ``should_stop`` says so;
+    every child is gone in every case.
     """
     with ExitStack() as running:
         errors = [running.enter_context(tempfile.TemporaryFile()) for _ in commands]

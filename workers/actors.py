@@ -55,6 +55,7 @@ def declare_press(
             raise Moved(delivery.queue)
         places = [rendition_place(rendition_id) for rendition_id in plan.rendition_ids()]
         holds.hold(places, held.claim, until=now() + _LONGEST_PRESS)
+        held.when_lost = lambda: holds.leave(places, held.claim, now=now())
         began = time.monotonic()
         pressing = press(
             path, plan, store, lanes=lanes, report=held.report, should_stop=held.should_stop
