@@ -325,7 +325,7 @@ class PlaceCondemned(Unavailable):
 
     code = "place-condemned"
     title = "What is to be stored is just being removed from the store"
-    advice = "Try again in a moment; a removal that broke off is finished by `lathe gc`."
+    advice = "Try again in a minute: a removal that broke off is finished by then."
 
 
 class ObjectDiffers(Conflict):

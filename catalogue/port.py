@@ -218,28 +218,55 @@ class Desk(Protocol):
         """Let workers take jobs of ``queue`` again."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leftover:
+    """A hold whose time is over: ``holder`` may have put objects there that nobody needs."""
+
+    place: str
+    holder: str
+    until: datetime
+
+
 class Holds(Protocol):
     """Who may put objects where, so that nothing is collected that somebody is about to use.
 
     A place is a prefix of object keys. It is collected in three steps: condemned in the catalogue,
     emptied in the store, absolved in the catalogue. A condemned place cannot be held, and a held
-    or referenced one cannot be condemned.
+    or referenced one cannot be condemned. Whoever empties a place renews its sentence, whose time
+    ``since`` is also what tells one sentence from another; one that is not renewed is taken over.
+
+    The holds of a job are over when the job is, and remain as leftovers until they are forgotten.
     """
 
     def hold(self, places: Collection[str], holder: str, *, until: datetime) -> None:
         """Keep ``places`` from being collected. Raises PlaceCondemned when one just is."""
 
+    def leave(self, places: Collection[str], holder: str, *, now: datetime) -> None:
+        """Make leftovers of ``places``, held before or not: what was put there goes if it can."""
+
     def release(self, holder: str) -> None:
-        """Give up all that ``holder`` holds."""
+        """Give up all that ``holder`` holds: all it put there is referred to."""
+
+    def leftovers(self, *, now: datetime, limit: int) -> list[Leftover]:
+        """Return up to ``limit`` holds whose time is over, the oldest first."""
+
+    def forget(self, leftover: Leftover) -> None:
+        """Give up a hold whose time is over, unless it was changed since it was looked up."""
 
     def is_orphan(self, place: str, *, now: datetime) -> bool:
         """Return whether nothing refers to ``place`` and nobody holds it."""
 
-    def condemn(self, place: str, *, now: datetime) -> bool:
-        """Condemn ``place`` if it is an orphan, and return whether it may be emptied."""
+    def condemn(self, place: str, *, now: datetime, stale_before: datetime) -> bool:
+        """Condemn ``place`` if it is an orphan, and return whether the caller may empty it.
+
+        It may not while another does, who gave a sign of life after ``stale_before``.
+        """
+
+    def renew(self, place: str, *, since: datetime, now: datetime) -> bool:
+        """Give a sign of life, and return whether the place is still the caller's to empty."""
 
     def condemned(self) -> list[str]:
-        """Return the places that were condemned and not absolved: a removal broke off."""
+        """Return the places that are being removed, or whose removal broke off."""
 
-    def absolve(self, place: str) -> None:
-        """Let an emptied place be used again."""
+    def absolve(self, place: str, *, since: datetime) -> None:
+        """Let an emptied place be used again, unless another empties it by now."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,12 @@ from storage.faults import not_writable
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from workers.broker import build_broker
+from workers.collecting import remove_leftovers
 from workers.ledger import Ledger, Patience
 from workers.measures import Measures
 from workers.plant import Plant
 from workers.queue import Queue
-from workers.recovery import Sweeper
+from workers.recovery import Round, Sweeper
 
 
 def now() -> datetime:
@@ -199,9 +201,14 @@ def build_plant(
         now=now,
         measures=measures,
     )
+    sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
+    tidy = partial(remove_leftovers, house.store, house.holds, now=now)
     return Plant(
         house.broker,
-        Sweeper(house.jobs, house.queue, now=now, patience=patience),
+        [
+            Round("sweeper", patience.heartbeat, sweeper.sweep_again),
+            Round("removal of leftovers", patience.heartbeat, tidy),
+        ],
         queues=queues,
         threads=settings.threads,
         shutting_down=shutting_down,

@@ -49,6 +49,7 @@ READABLE_FORMATS = "wav,w64,aiff,flac,mov,mp3,ogg,aac"
 _ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _FORMAT_CHANGED = "Changing audio frame properties on the fly is not supported"
 _ENCODER_REFUSED = "Error while opening encoder"
+_RESAMPLER_MISSING = "Requested resampling engine is unavailable"
 
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 
@@ -160,8 +161,9 @@ def run_ffmpegs(
     """Run the commands side by side and give each consumer the bytes of its pipe as they come.
 
     The first command decodes the master, the others what it sends them. Raises MasterCorrupt when
-    the first fails or all stall, EncoderFailed when another does, ToolKilled when somebody ended
-    one, and Stopped when ``should_stop`` says so; every child is gone in every case.
+    the first fails or all stall, EncoderFailed when another does, ToolMissing when this ffmpeg has
+    no resampler, ToolKilled when somebody ended one, and Stopped when ``should_stop`` says so;
+    every child is gone in every case.
     """
     with ExitStack() as running:
         errors = [running.enter_context(tempfile.TemporaryFile()) for _ in commands]
@@ -181,6 +183,8 @@ def run_ffmpegs(
         if status != 0:
             log.info("ffmpeg ended badly", extra={"status": status, "stderr": words.strip()})
     _require_unkilled("ffmpeg", statuses)
+    if any(_RESAMPLER_MISSING in words for words in said):
+        raise ToolMissing("This ffmpeg was built without libsoxr.", program="ffmpeg")
     for status, words in zip(statuses[1:], said[1:], strict=True):
         if status != 0:
             raise EncoderFailed("It stopped before its end.", tool=_last_line(words))

@@ -238,7 +238,7 @@ def _resample(stream: Any, from_hz: int, to_hz: int) -> Any:
 
 def _listen(stream: Any, sink: ffmpeg.Pipe) -> Any:
     mono = stream.filter("aformat", sample_fmts="fltp", channel_layouts="mono")
-    return _raw(mono.filter("aresample", RATE_HZ, resampler="soxr"), sink, "f32le")
+    return _raw(mono.filter("aresample", RATE_HZ, resampler="swr"), sink, "f32le")
 
 
 def _raw(stream: Any, sink: ffmpeg.Pipe, pcm_format: str) -> Any:

@@ -7,14 +7,13 @@ from pathlib import Path, PurePath
 
 import dramatiq
 
-from catalogue.errors import InvalidInput, Stopped
+from catalogue.errors import InvalidInput
 from catalogue.nouns import Delivery, JobId, Pressing, Tier, WorkQueue
 from catalogue.port import Holds, Jobs
 from pipeline.press import PressPlan, plan_press, press
 from storage.keys import master_key, rendition_place
 from storage.port import ObjectStore
 from workers.broker import PRESS_ACTOR
-from workers.collecting import collect_places
 from workers.ledger import HeldJob, Ledger, Moved
 from workers.measures import Measures
 
@@ -56,16 +55,11 @@ def declare_press(
             raise Moved(delivery.queue)
         places = [rendition_place(rendition_id) for rendition_id in plan.rendition_ids()]
         holds.hold(places, held.claim, until=now() + _LONGEST_PRESS)
+        held.when_lost = lambda: holds.leave(places, held.claim, now=now())
         began = time.monotonic()
-        try:
-            pressing = press(
-                path, plan, store, lanes=lanes, report=held.report, should_stop=held.should_stop
-            )
-        except Stopped:
-            if held.lost.is_set():
-                # Cancelled: what was made goes, unless somebody else makes it, too.
-                collect_places(store, holds, places, now=now)
-            raise
+        pressing = press(
+            path, plan, store, lanes=lanes, report=held.report, should_stop=held.should_stop
+        )
         music_s = pressing.decoded.samples / pressing.master.rate_hz
         measures.observe_press(music_s, time.monotonic() - began)
         return pressing

@@ -1,6 +1,6 @@
 """Finding and removing objects that nothing refers to, while the plant goes on."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -10,6 +10,12 @@ from storage.keys import ObjectKey, place_of
 from storage.port import ObjectStore
 
 DRAFT_LIFE = timedelta(days=2)
+_LEFTOVERS = 100
+# A remover that was still for the first stops, for after the second another may have gone on.
+_RENEWAL = timedelta(seconds=10)
+_SILENCE = timedelta(minutes=1)
+
+Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,44 +27,54 @@ class Orphan:
     size_bytes: int
 
 
-def find_orphans(
-    store: ObjectStore, holds: Holds, *, now: Callable[[], datetime]
-) -> Iterator[Orphan]:
+def find_orphans(store: ObjectStore, holds: Holds, *, now: Clock) -> Iterator[Orphan]:
     """Yield every orphan, in order; nothing is changed."""
     for place, keys in _places(store):
         if holds.is_orphan(place, now=now()):
             yield _weigh(store, place, keys)
 
 
-def collect(store: ObjectStore, holds: Holds, *, now: Callable[[], datetime]) -> Iterator[Orphan]:
+def collect(store: ObjectStore, holds: Holds, *, now: Clock) -> Iterator[Orphan]:
     """Remove every orphan and yield it; finish removals that broke off before.
 
     A place is condemned in the catalogue before it is emptied, so that nobody can begin to use it
     meanwhile; a place that somebody holds or refers to is never touched.
     """
     for place in holds.condemned():
-        _empty(store, holds, place)
+        _remove(store, holds, place, now)
     for place, keys in _places(store):
-        if holds.condemn(place, now=now()):
+        if holds.is_orphan(place, now=now()):
             orphan = _weigh(store, place, keys)
-            _empty(store, holds, place)
-            yield orphan
+            if _remove(store, holds, place, now):
+                yield orphan
 
 
-def collect_places(
-    store: ObjectStore, holds: Holds, places: Iterable[str], *, now: Callable[[], datetime]
-) -> None:
-    """Remove those of ``places`` that are orphans."""
-    for place in places:
-        if holds.condemn(place, now=now()):
-            _empty(store, holds, place)
+def remove_leftovers(store: ObjectStore, holds: Holds, *, now: Clock) -> None:
+    """Remove what cancelled, failed and lost attempts left, unless somebody needs it by now.
+
+    The store is asked only for places that the catalogue names. What breaks off is done again.
+    """
+    for leftover in holds.leftovers(now=now(), limit=_LEFTOVERS):
+        orphan = holds.is_orphan(leftover.place, now=now())
+        if not orphan or _remove(store, holds, leftover.place, now):
+            holds.forget(leftover)
 
 
-def _empty(store: ObjectStore, holds: Holds, place: str) -> None:
-    """Remove all that stands at a condemned place, and let it be used again."""
+def _remove(store: ObjectStore, holds: Holds, place: str, now: Clock) -> bool:
+    """Remove all that stands at an orphaned place; False when that is no longer ours to do."""
+    since = now()
+    if not holds.condemn(place, now=since, stale_before=since - _SILENCE):
+        return False
+    # What was put since the place was found goes, too.
     for key in [key for key in store.list(place) if place_of(key) == place]:
+        if now() - since > _RENEWAL:
+            renewed = now()
+            if not holds.renew(place, since=since, now=renewed):
+                return False
+            since = renewed
         store.remove(key)
-    holds.absolve(place)
+    holds.absolve(place, since=since)
+    return True
 
 
 def _places(store: ObjectStore) -> Iterator[tuple[str, list[ObjectKey]]]:

@@ -47,7 +47,10 @@ class Moved(Exception):
 
 
 class HeldJob:
-    """A job in the hands of this worker: what it says of its progress is beaten into the ledger."""
+    """A job in the hands of this worker: what it says of its progress is beaten into the ledger.
+
+    ``when_lost`` is called when the work has ended and the job was no longer this worker's.
+    """
 
     def __init__(
         self, job: Job, claim: str, shutting_down: threading.Event, measures: Measures
@@ -56,6 +59,7 @@ class HeldJob:
         self.claim = claim
         self.stage, self.percent = "start", 0
         self.lost = threading.Event()
+        self.when_lost: Callable[[], None] = _do_nothing
         self._shutting_down = shutting_down
         self._measures = measures
         self._stage_began = time.monotonic()
@@ -120,6 +124,7 @@ class Ledger:
             except JobLost:
                 self._measures.count_end("lost")
                 log.warning("lost: taken over by another worker, or cancelled")
+                self._insist(held.when_lost)
 
     def _hold(self, held: HeldJob, work: Callable[[HeldJob], None]) -> None:
         """Do the work, and record how it went unless it ended the job. Raises JobLost."""
@@ -199,6 +204,10 @@ class Ledger:
             log.warning("put off: %s", reason.detail, extra={"code": reason.code, **_said(reason)})
             self._measures.count_end("retried")
             self._jobs.retry(job.id, claim, reason=reason, due_at=due_at, now=now)
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _said(reason: Reason) -> dict[str, Measure]:

@@ -1,12 +1,12 @@
-"""A running plant: Dramatiq's worker threads and the sweeper, started and stopped together."""
+"""A running plant: Dramatiq's worker threads and the rounds, started and stopped together."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from dramatiq import Broker, Worker
 
 from catalogue.nouns import WorkQueue
-from workers.recovery import Sweeper
+from workers.recovery import Round
 
 _STOP_TIMEOUT_MS = 10_000
 
@@ -17,7 +17,7 @@ class Plant:
     def __init__(
         self,
         broker: Broker,
-        sweeper: Sweeper,
+        rounds: Sequence[Round],
         *,
         queues: Collection[WorkQueue],
         threads: int,
@@ -26,16 +26,18 @@ class Plant:
         self._worker = Worker(broker, queues=set(queues), worker_threads=threads)
         # No message is taken that no thread is free for: another worker may be.
         self._worker.queue_prefetch = threads
-        self._sweeper = sweeper
+        self._rounds = rounds
         self._shutting_down = shutting_down
 
     def start(self) -> None:
         """Begin to take jobs."""
         self._worker.start()
-        self._sweeper.start()
+        for each in self._rounds:
+            each.start()
 
     def stop(self) -> None:
         """Hand unfinished jobs back and return when no thread works any more."""
         self._shutting_down.set()
-        self._sweeper.stop()
+        for each in self._rounds:
+            each.stop()
         self._worker.stop(timeout=_STOP_TIMEOUT_MS)

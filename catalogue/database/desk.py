@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, and_, delete, func, select, update
 
 from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.holds import leave_holds
 from catalogue.database.jobs import build_job, end_attempt, ended, read_job, waiting
 from catalogue.database.schema import attempts, drained_queues, jobs
 from catalogue.errors import JobStateWrong
@@ -150,3 +151,4 @@ class SqlDesk:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
             if end is not None and now is not None:
                 end_attempt(connection, row.claim, end, now)
+                leave_holds(connection, job_id, now)

@@ -21,12 +21,12 @@ from sqlalchemy import (
 )
 
 from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.holds import leave_holds
 from catalogue.database.schema import (
     attempts,
     deliveries,
     drained_queues,
     features,
-    holds,
     jobs,
     masters,
     renditions,
@@ -193,7 +193,10 @@ class SqlJobs:
     def fail(self, job_id: JobId, claim: str, *, reason: Reason, now: datetime) -> None:
         """See Jobs.fail."""
         values = ended(JobEvent.FAIL, now, reason)
-        self._end(job_id, claim, AttemptEnd.FAILED, values, now, reason.code)
+        with writing(self._engine) as connection:
+            _change(connection, job_id, claim, values)
+            end_attempt(connection, claim, AttemptEnd.FAILED, now, reason.code)
+            leave_holds(connection, job_id, now)
 
     def _end(
         self,
@@ -233,6 +236,7 @@ class SqlJobs:
             if pressing is not None:
                 _keep_pressing(connection, pressing, now)
             _point_track(connection, job_id, current)
+            leave_holds(connection, job_id, now, published=current)
 
 
 def _point_track(connection: Connection, job_id: JobId, current: Sequence[RenditionId]) -> None:
@@ -318,11 +322,10 @@ def end_attempt(
     at: datetime,
     code: str | None = None,
 ) -> None:
-    """Write down how an attempt ended, unless that is known, and give up what it held."""
+    """Write down how an attempt ended, unless that is known."""
     open_one = and_(attempts.c.claim == claim, attempts.c.ended_at.is_(None))
     values = {"ended_at": at, "ending": end, "code": code}
     connection.execute(update(attempts).where(open_one).values(**values))
-    connection.execute(delete(holds).where(holds.c.holder == claim))
 
 
 def _begin_attempt(
@@ -370,6 +373,7 @@ def _set_aside(connection: Connection, job_id: JobId, silences: int, now: dateti
     )
     values = ended(JobEvent.QUARANTINE, now, reason) | {"silences": silences}
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+    leave_holds(connection, job_id, now)
 
 
 def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) -> None:

@@ -14,8 +14,9 @@ from lathe.settings import read_settings
 def command(dry_run: bool, as_json: bool) -> None:
     """Remove objects that no delivery and no published rendition refers to.
 
-    Killed workers and failed jobs leave such objects behind. What a running job is about to publish
-    is never touched, so that this can be run at any time.
+    What cancelled and failed jobs leave behind goes by itself; this also finds what nobody wrote
+    down, and half-received uploads. What a running job is about to publish is never touched, so
+    that this can be run at any time.
     """
     from lathe.wiring import now, open_house
     from workers.collecting import DRAFT_LIFE, collect, find_orphans

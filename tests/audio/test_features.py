@@ -61,7 +61,7 @@ def test_a_change_that_is_none_of_the_music_moves_no_score_far(
     composed: list[tuple[Path, Verdict]], name: str, tmp_path: Path
 ) -> None:
     bound, _, _ = CHANGES[name]
-    pieces: list[tuple[Path, Heard]] = [(path, each.heard) for path, each in composed[:12]]
+    pieces: list[tuple[Path, Heard]] = [(path, each.heard) for path, each in composed[:12:3]]
     pieces += [(FIXTURES / file, hear(FIXTURES / file)) for file in MUSIC]
     for path, before in pieces:
         after = hear(change(path, name, tmp_path))

@@ -18,5 +18,5 @@ def test_whatever_is_killed_every_delivery_is_published_once_and_nothing_else_is
     # The folders that pytest makes are closed to the user PostgreSQL runs as.
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         Path(name).chmod(0o755)
-        measured = run(Path(name), rounds=8, seed=seed, tell=say, HEARTBEAT_S="0.2", SILENCE_S="2")
-    assert measured["jobs"] == 9
+        measured = run(Path(name), rounds=9, seed=seed, tell=say, HEARTBEAT_S="0.2", SILENCE_S="2")
+    assert measured["jobs"] == 10

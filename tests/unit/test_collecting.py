@@ -23,7 +23,7 @@ from tests.contract.examples import (
     make_metadata,
     make_pressing,
 )
-from workers.collecting import Orphan, collect, find_orphans
+from workers.collecting import Orphan, collect, find_orphans, remove_leftovers
 
 LATER = NOON + timedelta(days=3)
 ORPHAN = RenditionId("aac-256-00ff")
@@ -108,13 +108,82 @@ def test_a_removal_that_broke_off_is_finished(house: House) -> None:
     before = house.objects()
     add_orphans(house)
     place = f"renditions/{ORPHAN}"
-    assert house.catalogue.holds.condemn(place, now=LATER)
+    broke_off = LATER - timedelta(seconds=61)
+    assert house.catalogue.holds.condemn(place, now=broke_off, stale_before=NOON)
     house.store.remove(rendition_key(ORPHAN, "init.mp4"))
     with pytest.raises(PlaceCondemned):
         house.catalogue.holds.hold([place], "worker", until=LATER)
     house.collect()
     assert house.objects() == before
     house.catalogue.holds.hold([place], "worker", until=LATER)
+
+
+def test_what_another_is_removing_is_left_to_it(house: House) -> None:
+    add_orphans(house)
+    place = f"renditions/{ORPHAN}"
+    assert house.catalogue.holds.condemn(place, now=LATER, stale_before=NOON)
+    assert house.collect() == ORPHANS[:1]
+    assert rendition_key(ORPHAN, "init.mp4") in house.objects()
+
+
+def test_a_remover_that_was_still_for_long_removes_nothing_more(house: House) -> None:
+    """Another may have finished, and a third may have put new objects there."""
+    add_orphans(house)
+    place = f"renditions/{ORPHAN}"
+    house.catalogue.holds.leave([place], "worker", now=NOON)
+    clock = iter([LATER, LATER, LATER])
+
+    def now() -> datetime:
+        time = next(clock, None)
+        if time is not None:
+            return time
+        late = LATER + timedelta(minutes=2)
+        sentence = {"now": late, "stale_before": late - timedelta(minutes=1)}
+        if house.catalogue.holds.condemn(place, **sentence):
+            house.catalogue.holds.absolve(place, since=late)
+            house.catalogue.holds.hold([place], "another", until=late + timedelta(days=1))
+        return late
+
+    remove_leftovers(house.store, house.catalogue.holds, now=now)
+    assert next(clock, None) is None
+    assert rendition_key(ORPHAN, "init.mp4") in house.objects()
+
+
+def test_a_long_removal_keeps_its_place(house: House) -> None:
+    before = house.objects()
+    for number in range(50):
+        house.store.put(rendition_key(ORPHAN, f"{number:05}.m4s"), b"chunk")
+    time = LATER
+
+    def now() -> datetime:
+        nonlocal time
+        time += timedelta(seconds=9)
+        return time
+
+    list(collect(house.store, house.catalogue.holds, now=now))
+    assert house.objects() == before
+    assert house.catalogue.holds.condemned() == []
+
+
+def test_leftovers_go_by_themselves_unless_they_are_needed(house: House) -> None:
+    before = house.objects()
+    add_orphans(house)
+    (published,) = PRESSING.renditions
+    needed = f"renditions/{published.id}"
+    house.catalogue.holds.leave([f"renditions/{ORPHAN}", needed], "worker", now=NOON)
+    remove_leftovers(house.store, house.catalogue.holds, now=lambda: LATER)
+    assert set(house.objects()) == {*before, master_key(Sha256("f" * 64))}
+    assert house.catalogue.holds.leftovers(now=LATER, limit=9) == []
+
+
+def test_leftovers_that_somebody_makes_anew_stay(house: House) -> None:
+    add_orphans(house)
+    place = f"renditions/{ORPHAN}"
+    house.catalogue.holds.leave([place], "cancelled", now=NOON)
+    house.catalogue.holds.hold([place], "worker", until=LATER + timedelta(days=1))
+    remove_leftovers(house.store, house.catalogue.holds, now=lambda: LATER)
+    assert rendition_key(ORPHAN, "init.mp4") in house.objects()
+    assert house.catalogue.holds.leftovers(now=LATER, limit=9) == [], "the worker answers for it"
 
 
 def test_a_place_is_not_emptied_with_its_neighbour(house: House) -> None:

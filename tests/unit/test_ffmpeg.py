@@ -141,6 +141,22 @@ def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert caught.value.measured == {"program": "ffprobe"}
 
 
+def test_an_ffmpeg_without_the_resampler_is_not_the_master_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo '[SWR @ 0x7f7b] Requested resampling engine is unavailable' >&2\n"
+        "echo 'Conversion failed!' >&2\n"
+        "exit 234\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ToolMissing, match="libsoxr"):
+        run(["-i", str(FIXTURES / "tiny.wav"), *PCM], lambda _: None)
+
+
 def test_what_no_demuxer_opens_is_unreadable() -> None:
     with pytest.raises(MasterUnreadable):
         ffmpeg.probe(BROKEN / "text.wav")
