@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
+
+from pydantic import Field
 
 TrackId = NewType("TrackId", str)
 JobId = NewType("JobId", str)
@@ -208,12 +210,53 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprint:
+    """What a recording is known by again: Chromaprint over all of it.
+
+    ``encoded`` is Chromaprint's own compressed form, as AcoustID takes it. ``terms`` are those of
+    its items that are indexed (26 bits), each with its position; empty when there is too little in
+    it to know anything by. ``recipe`` tells how both were made.
+    """
+
+    recipe: str
+    encoded: str
+    terms: Annotated[tuple[tuple[int, int], ...], Field(exclude=True)] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Print:
+    """A fingerprint as the catalogue keeps it, under a number of its own."""
+
+    number: int
+    master_sha256: Sha256
+    encoded: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recognition:
+    """A published master in which another sound was recognised.
+
+    ``confidence`` is the probability that both are one recording. ``offset_s`` is where in the
+    master the sound begins, ``speed`` how much faster than the master it runs, ``coverage`` the
+    share of it that was found there, and ``bit_error_rate`` how unlike it is where it was found.
+    """
+
+    master_sha256: Sha256
+    confidence: float
+    offset_s: float
+    speed: float
+    coverage: float
+    bit_error_rate: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pressing:
     """All that pressing one master gave."""
 
     master: Master
     decoded: Decoded
     features: Features
+    fingerprint: Fingerprint
     renditions: tuple[Rendition, ...]
     refused: tuple[TierRefused, ...]
 

@@ -17,9 +17,11 @@ from catalogue.nouns import (
     JobState,
     Metadata,
     Pressing,
+    Print,
     Reason,
     Rendition,
     RenditionId,
+    Sha256,
     Track,
     TrackId,
     WorkQueue,
@@ -178,6 +180,22 @@ class Jobs(Protocol):
         ``current`` are the renditions that the track has from now on; ``pressing`` is what was
         made, or None when all of them were published before. Publishing twice changes nothing.
         """
+
+
+class Prints(Protocol):
+    """Fingerprints of published masters, found by their terms."""
+
+    def postings(self, terms: Collection[int], *, limit: int) -> list[tuple[int, int, int]]:
+        """Return where ``terms`` stand: term, a fingerprint's number, and the position in it.
+
+        At most ``limit`` of them.
+        """
+
+    def read(self, numbers: Collection[int]) -> list[Print]:
+        """Return the fingerprints that have these numbers."""
+
+    def tracks_of(self, master_sha256: Sha256) -> list[TrackId]:
+        """Return the tracks that are heard from a master now, the oldest first."""
 
 
 class Desk(Protocol):

@@ -23,6 +23,7 @@ from pipeline import ffmpeg
 from pipeline.cutting.cut import Cut, Cutter, Put
 from pipeline.cutting.mp4_chunks import Mp4Cutter
 from pipeline.cutting.ogg_chunks import OggCutter
+from pipeline.hearing.fingerprint import Fingerprinter, build_fingerprint
 from pipeline.hearing.listener import Listener
 from pipeline.lanes import plan_lanes
 from pipeline.master import probe_master
@@ -96,11 +97,17 @@ def press(
     ]
     progress = _progress(master, report)
     with tempfile.TemporaryFile() as spool:
-        listener = Listener(spool)
+        listener, printer = Listener(spool), Fingerprinter()
+
+        def listen(data: bytes) -> None:
+            listener.feed(data)
+            printer.feed(data)
+
         decoded = transcode(
-            path, master, work, listen=listener.feed, progress=progress, should_stop=should_stop
+            path, master, work, listen=listen, progress=progress, should_stop=should_stop
         )
         features = listener.finish().features()
+        fingerprint = build_fingerprint(printer.finish())
     report("publish", 99)
     kept, empty = _sort_out_empty(master, plan.recipes, decoded.samples)
     if not kept:
@@ -109,6 +116,7 @@ def press(
         master=master,
         decoded=decoded,
         features=features,
+        fingerprint=fingerprint,
         renditions=tuple(
             _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
         ),

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
+from catalogue.database.prints import keep_fingerprint
 from catalogue.database.schema import (
     attempts,
     deliveries,
@@ -394,6 +395,7 @@ def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) ->
     if not insert_new(connection, features, row | {"created_at": now}):
         known = features.c.master_sha256 == master.sha256
         connection.execute(update(features).where(known).values(**row, created_at=now))
+    keep_fingerprint(connection, master.sha256, pressing.fingerprint, now)
     for rendition in pressing.renditions:
         insert_new(
             connection,

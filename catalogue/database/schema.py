@@ -34,6 +34,8 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
 
 
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
 tables = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -148,7 +150,7 @@ jobs = Table(
 attempts = Table(
     "attempts",
     tables,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("number", _NUMBER, primary_key=True),
     Column("claim", String(40), nullable=False, index=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("worker", String(120), nullable=False),
@@ -181,4 +183,25 @@ condemned = Table(
     tables,
     Column("place", String(120), primary_key=True),
     Column("since", Instant, nullable=False),
+)
+
+fingerprints = Table(
+    "fingerprints",
+    tables,
+    Column("number", _NUMBER, primary_key=True),
+    Column("master_sha256", ForeignKey("masters.sha256"), nullable=False, unique=True),
+    Column("recipe", String(20), nullable=False),
+    Column("encoded", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    # A number is never given twice.
+    sqlite_autoincrement=True,
+)
+
+# ``place`` is the number of a fingerprint, shifted by 20 bits, and the position in it.
+terms = Table(
+    "terms",
+    tables,
+    Column("term", Integer, primary_key=True, autoincrement=False),
+    Column("place", _NUMBER, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )

@@ -1,14 +1,15 @@
 """Chromaprint over a whole master: what a recording is known by again.
 
-Chromaprint (L. Lalinský) gives 32 bits every 0.124 s, of which only pairs of two say something sure.
-Terms are the bits that survive ordinary damage, where they are not silence and not the same as just
-before; one in eight of them is indexed, chosen by its own value, so that both sides choose alike.
+Chromaprint (L. Lalinský) gives an item of 32 bits every 0.124 s. Its term is those of its bits that
+survive ordinary damage, where it is not silence and not the same as just before; one term in eight
+is indexed, chosen by its own value, so that both sides choose alike.
 """
 
 import chromaprint
 import numpy as np
 import numpy.typing as npt
 
+from catalogue.nouns import Fingerprint
 from pipeline.hearing.spectra import RATE_HZ
 
 HOP_S = 1365 / 11_025
@@ -17,10 +18,13 @@ HOP_S = 1365 / 11_025
 SILENCE = 627_964_279
 """The item that Chromaprint gives for silence."""
 
+RECIPE = "chromaprint-1"
+
 ITEMS_MIN, TERMS_MIN = 64, 60
 SAMPLING = 8
 _MASK = np.uint32(0xAAAAAAAA | 0x00055555)
 _LOUDEST = 32_767
+_ALGORITHM = 1
 
 Items = npt.NDArray[np.uint32]
 Positions = npt.NDArray[np.int32]
@@ -50,6 +54,22 @@ class Fingerprinter:
         """Return the raw fingerprint: an item of 32 bits every ``HOP_S``."""
         items, _ = chromaprint.decode_fingerprint(self._context.finish())
         return np.array(items, np.uint32)
+
+
+def build_fingerprint(items: Items) -> Fingerprint:
+    """Return a fingerprint as the catalogue keeps it, with the terms to find it by."""
+    encoded = chromaprint.encode_fingerprint(items.tolist(), _ALGORITHM, True).decode("ascii")
+    terms: tuple[tuple[int, int], ...] = ()
+    if is_informative(items):
+        sampled, positions = sample_terms(*find_terms(items))
+        terms = tuple(zip(sampled.tolist(), positions.tolist(), strict=True))
+    return Fingerprint(recipe=RECIPE, encoded=encoded, terms=terms)
+
+
+def decode_items(encoded: str) -> Items:
+    """Return the items of a fingerprint that ``build_fingerprint`` encoded."""
+    items, _ = chromaprint.decode_fingerprint(encoded.encode("ascii"), True)
+    return np.array(items, np.uint32)
 
 
 def find_terms(items: Items) -> tuple[Items, Positions]:

@@ -1,8 +1,8 @@
 """Whether two fingerprints are of one recording, with how much certainty, and where.
 
 Blocks of eight seconds of one are laid at every offset of the other; a block that fits somewhere is
-evidence as far as its bits agree beyond chance. The blocks' offsets must lie on one line, whose slope is
-how much faster one of the two runs.
+evidence as far as its bits agree beyond chance. The blocks' offsets must lie on one line, whose
+slope is how much faster one of the two runs.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,19 @@ COVERAGE_MIN = 0.4
 _TOLERANCE_ITEMS = 3.0
 _INFORMATION_MIN = 0.25
 _SHARPNESS = 1.6
+_BLOCKS_MAX = 32
+_SLACK_ITEMS = 256
+_OFFSETS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
     """How well a query lies on a reference.
 
-    ``confidence`` is from 0 to 1; ``coverage`` the share of the query's informative blocks that lie on
-    the line; ``offset_items`` where the query's first item is in the reference; ``speed`` how many items
-    of the reference pass for one of the query; ``ber`` the mean bit error rate of what fits.
+    ``confidence`` is from 0 to 1; ``coverage`` the share of the query's informative blocks that lie
+    on the line; ``offset_items`` where the query's first item is in the reference; ``speed`` how
+    many items of the reference pass for one of the query; ``ber`` the mean bit error rate of what
+    fits.
     """
 
     confidence: float
@@ -40,17 +44,31 @@ class Match:
 NO_MATCH = Match(confidence=0.0, coverage=0.0, offset_items=0.0, speed=1.0, ber=1.0)
 
 
-def compare(query: Items, reference: Items) -> Match:
-    """Return how well ``query`` lies on ``reference``."""
+def compare(query: Items, reference: Items, *, near: int | None = None) -> Match:
+    """Return how well ``query`` lies on ``reference``.
+
+    ``near`` is about where its first item is in the reference; without it, it may be anywhere.
+    Of a long query as many blocks are laid as tell enough, spread over all of it.
+    """
     starts = np.arange(0, len(query) - BLOCK_ITEMS + 1, BLOCK_HOP)
     if not len(starts) or len(reference) < BLOCK_ITEMS:
         return NO_MATCH
     weights = np.array([_information(query[s : s + BLOCK_ITEMS]) for s in starts])
-    told = weights >= _INFORMATION_MIN
-    starts, weights = starts[told], weights[told]
-    if not len(starts):
+    told = np.flatnonzero(weights >= _INFORMATION_MIN)
+    if not len(told):
         return NO_MATCH
-    found = [_best_offset(query[s : s + BLOCK_ITEMS], reference) for s in starts]
+    if len(told) > _BLOCKS_MAX:
+        told = told[np.linspace(0, len(told) - 1, _BLOCKS_MAX).round().astype(int)]
+    starts, weights = starts[told], weights[told]
+    slack = _SLACK_ITEMS + round(SLOPE_MAX * len(query))
+    found = [
+        _best_offset(
+            query[start : start + BLOCK_ITEMS],
+            reference,
+            None if near is None else (near + start - slack, near + start + slack),
+        )
+        for start in starts.tolist()
+    ]
     offsets = np.array([offset for offset, _ in found], float)
     errors = np.array([error for _, error in found])
     evidence = weights * np.maximum(CHANCE_BER - errors, 0) / CHANCE_BER
@@ -78,12 +96,24 @@ def _information(block: Items) -> float:
     return min(1.0, 2 * changes / (len(block) - 1), sounding / len(block))
 
 
-def _best_offset(block: Items, reference: Items) -> tuple[int, float]:
+def _best_offset(
+    block: Items, reference: Items, within: tuple[int, int] | None
+) -> tuple[int, float]:
     """Return where a block lies best on the reference, and its bit error rate there."""
-    windows = np.lib.stride_tricks.sliding_window_view(reference, len(block))
-    errors = np.bitwise_count(windows ^ block).sum(axis=1, dtype=np.int32)
-    best = int(errors.argmin())
-    return best, float(errors[best]) / (32 * len(block))
+    last = len(reference) - len(block)
+    first, final = (0, last) if within is None else (max(0, within[0]), min(last, within[1]))
+    if first > final:
+        return 0, 1.0
+    best, least = first, 32 * len(block) + 1
+    for start in range(first, final + 1, _OFFSETS_AT_ONCE):
+        stop = min(final + 1, start + _OFFSETS_AT_ONCE)
+        part = reference[start : stop - 1 + len(block)]
+        windows = np.lib.stride_tricks.sliding_window_view(part, len(block))
+        errors = np.bitwise_count(windows ^ block).sum(axis=1, dtype=np.int32)
+        place = int(errors.argmin())
+        if errors[place] < least:
+            best, least = start + place, int(errors[place])
+    return best, least / (32 * len(block))
 
 
 def _fit_line(

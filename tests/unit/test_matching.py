@@ -55,7 +55,7 @@ def test_an_item_every_eighth_of_a_second_wherever_the_bytes_are_cut() -> None:
 
 def test_terms_leave_out_silence_and_what_stands_still() -> None:
     items = np.array([SILENCE, 5 << 20, 5 << 20, 9 << 20, SILENCE, 9 << 20], np.uint32)
-    terms, positions = find_terms(items)
+    _, positions = find_terms(items)
     assert list(positions) == [1, 3, 5]
     sampled, places = sample_terms(*find_terms(ITEMS))
     assert 0.04 < len(sampled) / len(find_terms(ITEMS)[0]) < 0.25

@@ -1,0 +1,93 @@
+"""Fingerprints in SQL, and the index of their terms."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, and_, delete, insert, select
+
+from catalogue.database.engine import insert_new, reading
+from catalogue.database.schema import (
+    fingerprints,
+    renditions,
+    terms,
+    track_renditions,
+    tracks,
+)
+from catalogue.nouns import Fingerprint, Print, Sha256, TrackId
+
+_POSITION_BITS = 20
+_LAST_POSITION = (1 << _POSITION_BITS) - 1
+_TERMS_A_QUERY = 5000
+
+
+class SqlPrints:
+    """See catalogue.port.Prints."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def postings(self, wanted: Collection[int], *, limit: int) -> list[tuple[int, int, int]]:
+        """See Prints.postings."""
+        found: list[tuple[int, int, int]] = []
+        ordered = sorted(wanted)
+        with reading(self._engine) as connection:
+            for start in range(0, len(ordered), _TERMS_A_QUERY):
+                some = terms.c.term.in_(ordered[start : start + _TERMS_A_QUERY])
+                query = select(terms.c.term, terms.c.place).where(some).limit(limit - len(found))
+                found += [
+                    (term, place >> _POSITION_BITS, place & _LAST_POSITION)
+                    for term, place in connection.execute(query)
+                ]
+        return found
+
+    def read(self, numbers: Collection[int]) -> list[Print]:
+        """See Prints.read."""
+        query = select(fingerprints).where(fingerprints.c.number.in_(numbers))
+        with reading(self._engine) as connection:
+            return [
+                Print(
+                    number=row.number,
+                    master_sha256=Sha256(row.master_sha256),
+                    encoded=row.encoded,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def tracks_of(self, master_sha256: Sha256) -> list[TrackId]:
+        """See Prints.tracks_of."""
+        query = (
+            select(tracks.c.id)
+            .join(track_renditions, track_renditions.c.track_id == tracks.c.id)
+            .join(renditions, renditions.c.id == track_renditions.c.rendition_id)
+            .where(renditions.c.master_sha256 == master_sha256)
+            .distinct()
+            .order_by(tracks.c.id)
+        )
+        with reading(self._engine) as connection:
+            return list(map(TrackId, connection.execute(query).scalars()))
+
+
+def keep_fingerprint(
+    connection: Connection, master_sha256: Sha256, fingerprint: Fingerprint, now: datetime
+) -> None:
+    """Keep a master's fingerprint and index it, in the place of one of another recipe."""
+    own = fingerprints.c.master_sha256 == master_sha256
+    # The postings of an outdated one stay, and lead to a number that nothing has any more.
+    outdated = and_(own, fingerprints.c.recipe != fingerprint.recipe)
+    connection.execute(delete(fingerprints).where(outdated))
+    row = {
+        "master_sha256": master_sha256,
+        "recipe": fingerprint.recipe,
+        "encoded": fingerprint.encoded,
+        "created_at": now,
+    }
+    if not insert_new(connection, fingerprints, row):
+        return
+    number = connection.execute(select(fingerprints.c.number).where(own)).scalar_one()
+    rows = [
+        {"term": term, "place": number << _POSITION_BITS | position}
+        for term, position in fingerprint.terms
+        if position <= _LAST_POSITION
+    ]
+    if rows:
+        connection.execute(insert(terms), rows)

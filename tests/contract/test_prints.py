@@ -1,0 +1,122 @@
+"""Fingerprints and the index of their terms: see catalogue.port.Prints."""
+
+from dataclasses import replace
+
+import pytest
+
+from catalogue.errors import CatalogueUnavailable
+from catalogue.nouns import Fingerprint, JobId, TrackId
+from tests.contract.conftest import Catalogue
+from tests.contract.examples import (
+    AAC,
+    ALAC,
+    FINGERPRINT,
+    NOON,
+    WORKER,
+    make_delivery,
+    make_metadata,
+    make_pressing,
+    sha256_of,
+)
+
+
+def publish(
+    catalogue: Catalogue, number: int, fingerprint: Fingerprint = FINGERPRINT, *, isrc: int = 0
+) -> TrackId:
+    """Publish a master under a number, with a fingerprint."""
+    job_id = JobId(f"job_{number}")
+    pressing = replace(make_pressing(AAC, ALAC, master=f"m{number}"), fingerprint=fingerprint)
+    delivery = make_delivery(number, master_sha256=pressing.master.sha256)
+    metadata = make_metadata(isrc=f"ZZTST26{isrc or number:05}")
+    job = catalogue.tracks.accept(delivery, metadata, job_id)
+    catalogue.jobs.claim(job_id, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    current = [rendition.id for rendition in pressing.renditions]
+    catalogue.jobs.publish(job_id, "one", current=current, pressing=pressing, now=NOON)
+    return job.track_id
+
+
+def test_an_empty_index_knows_nothing(catalogue: Catalogue) -> None:
+    assert catalogue.prints.postings({5, 7}, limit=9) == []
+    assert catalogue.prints.postings(set(), limit=9) == []
+    assert catalogue.prints.read({1}) == []
+    assert catalogue.prints.tracks_of(sha256_of("m1")) == []
+
+
+def test_a_published_master_is_found_by_its_terms(catalogue: Catalogue) -> None:
+    publish(catalogue, 1)
+    last = (1 << 26) - 1
+    found = catalogue.prints.postings({7, last, 8}, limit=9)
+    (number,) = {number for _, number, _ in found}
+    assert sorted(found) == [(7, number, 3), (7, number, 9), (last, number, 1200)]
+    (known,) = catalogue.prints.read({number, number + 1})
+    assert (known.number, known.master_sha256) == (number, sha256_of("m1"))
+    assert known.encoded == FINGERPRINT.encoded
+
+
+def test_no_more_postings_are_told_than_asked_for(catalogue: Catalogue) -> None:
+    publish(catalogue, 1)
+    publish(catalogue, 2)
+    assert len(catalogue.prints.postings({5, 7}, limit=9)) == 6
+    assert len(catalogue.prints.postings({5, 7}, limit=4)) == 4
+
+
+def test_many_terms_are_asked_for_at_once(catalogue: Catalogue) -> None:
+    many = tuple((term, term % 1000) for term in range(20_000))
+    publish(catalogue, 1, Fingerprint(recipe="chromaprint-1", encoded="A", terms=many))
+    assert len(catalogue.prints.postings(range(30_000), limit=100_000)) == 20_000
+
+
+def test_publishing_twice_keeps_one_fingerprint(catalogue: Catalogue) -> None:
+    publish(catalogue, 1)
+    pressing = make_pressing(AAC, ALAC, master="m1")
+    job_id = JobId("job_2")
+    catalogue.tracks.accept(
+        make_delivery(2, master_sha256=pressing.master.sha256),
+        make_metadata(isrc="ZZTST2600002"),
+        job_id,
+    )
+    catalogue.jobs.claim(job_id, "two", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    current = [rendition.id for rendition in pressing.renditions]
+    catalogue.jobs.publish(job_id, "two", current=current, pressing=pressing, now=NOON)
+    assert len(catalogue.prints.postings({5}, limit=9)) == 1
+
+
+def test_a_fingerprint_of_a_new_recipe_takes_the_place_of_the_old_one(
+    catalogue: Catalogue,
+) -> None:
+    publish(catalogue, 1)
+    ((_, old, _),) = catalogue.prints.postings({5}, limit=9)
+    job_id = JobId("job_2")
+    newer = Fingerprint(recipe="chromaprint-2", encoded="AQAAAQ", terms=((11, 2),))
+    pressing = replace(make_pressing(AAC, ALAC, master="m1"), fingerprint=newer)
+    catalogue.tracks.accept(
+        make_delivery(2, master_sha256=pressing.master.sha256),
+        make_metadata(isrc="ZZTST2600001"),
+        job_id,
+    )
+    catalogue.jobs.claim(job_id, "two", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    current = [rendition.id for rendition in pressing.renditions]
+    catalogue.jobs.publish(job_id, "two", current=current, pressing=pressing, now=NOON)
+    ((_, new, position),) = catalogue.prints.postings({11}, limit=9)
+    assert (new != old, position) == (True, 2)
+    assert [each.encoded for each in catalogue.prints.read({old, new})] == ["AQAAAQ"]
+
+
+def test_a_fingerprint_without_terms_is_kept_and_never_found(catalogue: Catalogue) -> None:
+    publish(catalogue, 1, Fingerprint(recipe="chromaprint-1", encoded="AQAAAA"))
+    assert catalogue.prints.postings({0, 5, 7}, limit=9) == []
+
+
+def test_the_tracks_of_a_master_are_those_heard_from_it_now(catalogue: Catalogue) -> None:
+    track_id = publish(catalogue, 1)
+    assert catalogue.prints.tracks_of(sha256_of("m1")) == [track_id]
+    assert publish(catalogue, 2, isrc=1) == track_id
+    assert catalogue.prints.tracks_of(sha256_of("m1")) == []
+    assert catalogue.prints.tracks_of(sha256_of("m2")) == [track_id]
+
+
+def test_a_database_that_is_away_says_so(away_catalogue: Catalogue) -> None:
+    with pytest.raises(CatalogueUnavailable):
+        away_catalogue.prints.postings({1}, limit=9)
+    with pytest.raises(CatalogueUnavailable):
+        away_catalogue.prints.read({1})
