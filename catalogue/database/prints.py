@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, select
+from sqlalchemy import Connection, Engine, and_, select, update
 
-from catalogue.database.engine import insert_new, reading
+from catalogue.database.engine import insert_all, insert_new, reading
 from catalogue.database.schema import (
     fingerprints,
     renditions,
@@ -72,22 +72,23 @@ def keep_fingerprint(
 ) -> None:
     """Keep a master's fingerprint and index it, in the place of one of another recipe."""
     own = fingerprints.c.master_sha256 == master_sha256
-    # The postings of an outdated one stay, and lead to a number that nothing has any more.
-    outdated = and_(own, fingerprints.c.recipe != fingerprint.recipe)
-    connection.execute(delete(fingerprints).where(outdated))
-    row = {
-        "master_sha256": master_sha256,
+    made = {
         "recipe": fingerprint.recipe,
         "encoded": fingerprint.encoded,
         "created_at": now,
     }
-    if not insert_new(connection, fingerprints, row):
-        return
+    if not insert_new(connection, fingerprints, {"master_sha256": master_sha256, **made}):
+        other = and_(own, fingerprints.c.recipe != fingerprint.recipe)
+        if connection.execute(update(fingerprints).where(other).values(**made)).rowcount != 1:
+            return
+    # The postings of an outdated recipe stay: they lead to the same recording.
     number = connection.execute(select(fingerprints.c.number).where(own)).scalar_one()
-    rows = [
-        {"term": term, "place": number << _POSITION_BITS | position}
-        for term, position in fingerprint.terms
-        if position <= _LAST_POSITION
-    ]
-    if rows:
-        connection.execute(insert(terms), rows)
+    insert_all(
+        connection,
+        terms,
+        [
+            {"term": term, "place": number << _POSITION_BITS | position}
+            for term, position in fingerprint.terms
+            if position <= _LAST_POSITION
+        ],
+    )

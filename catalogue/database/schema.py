@@ -193,8 +193,6 @@ fingerprints = Table(
     Column("recipe", String(20), nullable=False),
     Column("encoded", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
-    # A number is never given twice.
-    sqlite_autoincrement=True,
 )
 
 # ``place`` is the number of a fingerprint, shifted by 20 bits, and the position in it.

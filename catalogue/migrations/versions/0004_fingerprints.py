@@ -23,7 +23,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_fingerprints")),
         sa.UniqueConstraint("master_sha256", name=op.f("uq_fingerprints_master_sha256")),
-        sqlite_autoincrement=True,
     )
     op.create_table(
         "terms",
