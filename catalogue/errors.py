@@ -394,6 +394,12 @@ class ListUnreadable(InvalidInput):
     advice = "Give a text file in UTF-8 with one path a line, or - for standard input."
 
 
+class ReportUnreadable(InvalidInput):
+    code = "report-unreadable"
+    title = "The report that is to be gone on with is none"
+    advice = "Name the report of an earlier run, or a file that does not exist yet."
+
+
 class AddressUnavailable(Unavailable):
     code = "address-unavailable"
     title = "The origin cannot listen there"

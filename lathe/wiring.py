@@ -20,10 +20,11 @@ from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
+from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
-from catalogue.port import Desk, Holds, Jobs, Keys, StoredKey, Tracks, WorkerName
+from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
@@ -62,6 +63,7 @@ class Records:
     jobs: Jobs
     desk: Desk
     holds: Holds
+    prints: Prints
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +109,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "jobs": SqlJobs(engine),
         "desk": SqlDesk(engine),
         "holds": SqlHolds(engine),
+        "prints": SqlPrints(engine),
     }
 
 

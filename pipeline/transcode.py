@@ -107,13 +107,14 @@ def transcode(
     return tap.decoded()
 
 
-def decode_sound(path: Path, master: Master, listen: ffmpeg.Consumer) -> None:
-    """Decode the master and give ``listen`` its sound as ``pipeline.hearing`` takes it.
+def decode_sound(path: Path, listen: ffmpeg.Consumer, *, strict: bool) -> None:
+    """Decode a file and give ``listen`` its sound as ``pipeline.hearing`` takes it.
 
-    Raises MasterCorrupt, MasterChangesFormat, EncoderFailed and ToolKilled.
+    Unless ``strict``, damage is passed over. Raises MasterCorrupt, MasterChangesFormat,
+    EncoderFailed, ToolMissing and ToolKilled.
     """
     with ffmpeg.open_pipes(1) as (sound,):
-        source, options = _open(master)
+        source, options = _open(strict=strict)
         arguments = _compile([_listen(source, sound)])
         command = ffmpeg.Command(
             arguments=[*options, *_name_master(arguments, path)], master=path, sinks=[sound]
@@ -140,7 +141,7 @@ def build_commands(
     own = list(zip(lanes[0], sinks[0], strict=True))
     whole = [(recipe, sink) for recipe, sink in own if recipe.tier.hires]
     based = [(recipe, sink) for recipe, sink in own if not recipe.tier.hires]
-    source, options = _open(master)
+    source, options = _open(strict=is_strict(master))
     needs_base = bool(links or based)
     taps = _split(source, 2 + len(whole))
     outputs = [_raw(taps.pop(), pcm, "s16le" if master.bits == 16 else "s24le")]
@@ -161,10 +162,9 @@ def build_commands(
     return [first, *map(partial(_build_lane, master), links, lanes[1:], sinks[1:])]
 
 
-def _open(master: Master) -> tuple[Any, list[str]]:
+def _open(*, strict: bool) -> tuple[Any, list[str]]:
     """Return the master's sound in a graph, and the options that come before its input."""
     # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
-    strict = _is_strict(master)
     opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=strict)}
     source = graph.input(_MASTER, **opened)["a:0"].filter("asetpts", _COUNTED_TIME)
     return source, ["-xerror"] if strict else []
@@ -175,7 +175,7 @@ def _name_master(arguments: Sequence[str], path: Path) -> list[str]:
     return [ffmpeg.input_url(path) if word == _MASTER else word for word in arguments]
 
 
-def _is_strict(master: Master) -> bool:
+def is_strict(master: Master) -> bool:
     """Whether any damage that ffmpeg sees is the master's end.
 
     Lossy sources often carry some harmlessly, and bare PCM can carry none that is seen: only the

@@ -44,7 +44,7 @@ def command(files: tuple[Path, ...], explain: bool, as_json: bool) -> int:
 def _hear(path: Path) -> "Heard":
     from pipeline.hearing.listener import Listener
     from pipeline.master import probe_master
-    from pipeline.transcode import decode_sound
+    from pipeline.transcode import decode_sound, is_strict
 
     if not path.is_file():
         raise MasterNotAFile("It is not a regular file.")
@@ -53,7 +53,7 @@ def _hear(path: Path) -> "Heard":
     master = probe_master(path, sha256)
     with tempfile.TemporaryFile() as spool:
         listener = Listener(spool)
-        decode_sound(path, master, listener.feed)
+        decode_sound(path, listener.feed, strict=is_strict(master))
         return listener.finish()
 
 
