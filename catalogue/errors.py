@@ -320,6 +320,14 @@ class JobStateWrong(Conflict):
     advice = "See where it stands with `lathe jobs show`."
 
 
+class RecordingElsewhere(Conflict):
+    """A delivered master is a recording that another label has published."""
+
+    code = "recording-elsewhere"
+    title = "Another label has published this recording"
+    advice = "An operator compares the rights and says `lathe jobs approve` or `lathe jobs cancel`."
+
+
 class PlaceCondemned(Unavailable):
     """Orphaned objects are being removed just where new ones are to be put."""
 

@@ -249,6 +249,29 @@ class Recognition:
     bit_error_rate: float
 
 
+class Kinship(StrEnum):
+    """How two masters are one: the same bytes, the same samples, or the same recording."""
+
+    SAME_FILE = "same-file"
+    SAME_SAMPLES = "same-samples"
+    SAME_RECORDING = "same-recording"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resemblance:
+    """A published track that a delivered master is kin to, with the evidence.
+
+    The numbers are those of a Recognition; of the same samples they are certain.
+    """
+
+    track_id: TrackId
+    kinship: Kinship
+    confidence: float = 1.0
+    offset_s: float = 0.0
+    speed: float = 1.0
+    bit_error_rate: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pressing:
     """All that pressing one master gave."""
@@ -326,6 +349,7 @@ class JobState(StrEnum):
     FAILED = "failed"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
+    HELD = "held"
 
     @property
     def final(self) -> bool:
@@ -350,7 +374,8 @@ class Job:
 
     ``attempts`` counts claims, so that it survives a killed worker. ``claim`` is the fencing
     token of the worker that holds the job, ``worker`` that one, or the last one of a
-    job that has ended.
+    job that has ended. ``resembles`` are the tracks that its master was found to be kin to;
+    ``approved`` is whether an operator lets it be published in spite of them.
     """
 
     id: JobId
@@ -369,6 +394,8 @@ class Job:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    resembles: tuple[Resemblance, ...] = ()
+    approved: bool = False
 
 
 class AttemptEnd(StrEnum):
@@ -382,6 +409,7 @@ class AttemptEnd(StrEnum):
     SILENT = "silent"
     CANCELLED = "cancelled"
     QUARANTINED = "quarantined"
+    HELD = "held"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from catalogue.nouns import (
     Reason,
     Rendition,
     RenditionId,
+    Resemblance,
     Sha256,
     Track,
     TrackId,
@@ -174,12 +175,32 @@ class Jobs(Protocol):
         current: Sequence[RenditionId],
         pressing: Pressing | None,
         now: datetime,
+        resembles: Sequence[Resemblance] = (),
     ) -> None:
         """End a job well: in one transaction, publish what was pressed and point its track at it.
 
         ``current`` are the renditions that the track has from now on; ``pressing`` is what was
         made, or None when all of them were published before. Publishing twice changes nothing.
         """
+
+    def withhold(
+        self,
+        job_id: JobId,
+        claim: str,
+        *,
+        reason: Reason,
+        resembles: Sequence[Resemblance],
+        now: datetime,
+    ) -> None:
+        """End a job that is not published unless an operator approves it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackOf:
+    """A track, and the label that delivered it."""
+
+    track_id: TrackId
+    label: str
 
 
 class Prints(Protocol):
@@ -194,8 +215,11 @@ class Prints(Protocol):
     def read(self, numbers: Collection[int]) -> list[Print]:
         """Return the fingerprints that have these numbers."""
 
-    def tracks_of(self, master_sha256: Sha256) -> list[TrackId]:
+    def tracks_of(self, master_sha256: Sha256) -> list[TrackOf]:
         """Return the tracks that are heard from a master now, the oldest first."""
+
+    def twins(self, pcm_sha256: Sha256) -> list[Sha256]:
+        """Return the published masters that decode to the same samples."""
 
 
 class Desk(Protocol):
@@ -225,6 +249,9 @@ class Desk(Protocol):
 
     def revive(self, job_id: JobId, *, now: datetime) -> None:
         """Queue a job again that ended without success; raises JobStateWrong for any other."""
+
+    def approve(self, job_id: JobId, *, now: datetime) -> None:
+        """Queue a job again that was withheld, to be published. Raises JobStateWrong."""
 
     def quarantine(self, job_id: JobId, *, reason: Reason, now: datetime) -> None:
         """Set a job aside until it is revived. Raises JobStateWrong."""

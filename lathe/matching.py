@@ -104,9 +104,10 @@ def _match(found: Found, recogniser: Recogniser, prints: Prints) -> Answer:
         decode_sound(found.path, ear.feed, strict=False)
         ear.finish()
         recognition = recogniser.recognise(ear)
-        tracks = () if recognition is None else tuple(prints.tracks_of(recognition.master_sha256))
+        heard_from = [] if recognition is None else prints.tracks_of(recognition.master_sha256)
     except Exception as fault:
         return Answer(path=found.path, fault=fault)
+    tracks = tuple(each.track_id for each in heard_from)
     return Answer(path=found.path, recognition=recognition, tracks=tracks)
 
 

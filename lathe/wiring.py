@@ -176,7 +176,7 @@ def build_plant(
     """Return the workers of this process on ``queues``, not started yet."""
     # The workers' room loads the pipeline; an origin without workers never does.
     from pipeline.tiers import read_ladder
-    from workers.actors import declare_press
+    from workers.actors import Presser, declare_press
 
     settings = house.settings
     patience = Patience(
@@ -193,10 +193,11 @@ def build_plant(
         shutting_down=shutting_down,
         measures=measures,
     )
-    declare_press(
-        house.broker,
+    presser = Presser(
         ledger=ledger,
         jobs=house.jobs,
+        tracks=house.tracks,
+        prints=house.prints,
         holds=house.holds,
         store=house.store,
         ladder=read_ladder(settings.ladder),
@@ -204,6 +205,7 @@ def build_plant(
         now=now,
         measures=measures,
     )
+    declare_press(house.broker, presser)
     sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
     tidy = partial(remove_leftovers, house.store, house.holds, now=now)
     return Plant(

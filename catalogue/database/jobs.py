@@ -49,6 +49,7 @@ from catalogue.nouns import (
     Reason,
     Rendition,
     RenditionId,
+    Resemblance,
     Sha256,
     TrackId,
     WorkQueue,
@@ -59,6 +60,7 @@ _FEATURES = TypeAdapter(Features)
 _MASTER = TypeAdapter(Master)
 _REASON = TypeAdapter(Reason)
 _RENDITION = TypeAdapter(Rendition)
+_RESEMBLES = TypeAdapter(tuple[Resemblance, ...])
 _NOT_COUNTED = {"attempts": jobs.c.attempts - 1}
 
 
@@ -212,6 +214,22 @@ class SqlJobs:
             _change(connection, job_id, claim, values)
             end_attempt(connection, claim, end, now, code)
 
+    def withhold(
+        self,
+        job_id: JobId,
+        claim: str,
+        *,
+        reason: Reason,
+        resembles: Sequence[Resemblance],
+        now: datetime,
+    ) -> None:
+        """See Jobs.withhold."""
+        kin = {"resembles": _RESEMBLES.dump_python(tuple(resembles), mode="json")}
+        with writing(self._engine) as connection:
+            _change(connection, job_id, claim, ended(JobEvent.WITHHOLD, now, reason) | kin)
+            end_attempt(connection, claim, AttemptEnd.HELD, now, reason.code)
+            leave_holds(connection, job_id, now)
+
     def missing(self, wanted: Sequence[RenditionId]) -> list[RenditionId]:
         """See Jobs.missing."""
         query = select(renditions.c.id).where(renditions.c.id.in_(wanted))
@@ -227,11 +245,13 @@ class SqlJobs:
         current: Sequence[RenditionId],
         pressing: Pressing | None,
         now: datetime,
+        resembles: Sequence[Resemblance] = (),
     ) -> None:
         """See Jobs.publish."""
         with writing(self._engine) as connection:
             done = {"stage": "done", "percent": 100}
-            _change(connection, job_id, claim, ended(JobEvent.PUBLISH, now, None) | done)
+            kin = {"resembles": _RESEMBLES.dump_python(tuple(resembles), mode="json")}
+            _change(connection, job_id, claim, ended(JobEvent.PUBLISH, now, None) | done | kin)
             connection.execute(update(attempts).where(attempts.c.claim == claim).values(**done))
             end_attempt(connection, claim, AttemptEnd.DONE, now)
             if pressing is not None:
@@ -286,6 +306,8 @@ def build_job(row: Row[Any]) -> Job:
         created_at=row.created_at,
         updated_at=row.updated_at,
         finished_at=row.finished_at,
+        resembles=_RESEMBLES.validate_python(row.resembles or ()),
+        approved=row.approved,
     )
 
 

@@ -8,12 +8,14 @@ from sqlalchemy import Connection, Engine, and_, select, update
 from catalogue.database.engine import insert_all, insert_new, reading
 from catalogue.database.schema import (
     fingerprints,
+    masters,
     renditions,
     terms,
     track_renditions,
     tracks,
 )
 from catalogue.nouns import Fingerprint, Print, Sha256, TrackId
+from catalogue.port import TrackOf
 
 _POSITION_BITS = 20
 _LAST_POSITION = (1 << _POSITION_BITS) - 1
@@ -53,10 +55,10 @@ class SqlPrints:
                 for row in connection.execute(query)
             ]
 
-    def tracks_of(self, master_sha256: Sha256) -> list[TrackId]:
+    def tracks_of(self, master_sha256: Sha256) -> list[TrackOf]:
         """See Prints.tracks_of."""
         query = (
-            select(tracks.c.id)
+            select(tracks.c.id, tracks.c.label)
             .join(track_renditions, track_renditions.c.track_id == tracks.c.id)
             .join(renditions, renditions.c.id == track_renditions.c.rendition_id)
             .where(renditions.c.master_sha256 == master_sha256)
@@ -64,7 +66,18 @@ class SqlPrints:
             .order_by(tracks.c.id)
         )
         with reading(self._engine) as connection:
-            return list(map(TrackId, connection.execute(query).scalars()))
+            return [
+                TrackOf(track_id=TrackId(row.id), label=row.label)
+                for row in connection.execute(query)
+            ]
+
+    def twins(self, pcm_sha256: Sha256) -> list[Sha256]:
+        """See Prints.twins."""
+        query = select(masters.c.sha256).where(masters.c.pcm_sha256 == pcm_sha256)
+        with reading(self._engine) as connection:
+            return list(
+                map(Sha256, connection.execute(query.order_by(masters.c.created_at)).scalars())
+            )
 
 
 def keep_fingerprint(

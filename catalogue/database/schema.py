@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -143,6 +145,8 @@ jobs = Table(
     Column("finished_at", Instant),
     Column("queue", String(12), nullable=False, server_default="urgent"),
     Column("worker", String(120)),
+    Column("resembles", JSON(none_as_null=True)),
+    Column("approved", Boolean, nullable=False, server_default=false()),
     Index(None, "state", "due_at"),
     Index(None, "state", "queue", "due_at"),
 )

@@ -4,13 +4,13 @@ What is not recognised as it stands is tried again as it would sound a fraction 
 at another speed: the query is widened, never the index.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from catalogue.nouns import Recognition, Sha256
+from catalogue.nouns import Fingerprint, Recognition, Sha256
 from catalogue.port import Prints
 from pipeline.hearing.fingerprint import (
     HOP_S,
@@ -109,24 +109,35 @@ class Recogniser:
                 return found
         return None
 
+    def resembling(self, fingerprint: Fingerprint) -> list[Recognition]:
+        """Return the masters that a whole fingerprint is surely of, the surest first."""
+        query = _Query(items=decode_items(fingerprint.encoded))
+        if not is_informative(query.items):
+            return []
+        found = [each for each in self._prove([query]) if each.confidence >= CERTAIN]
+        return sorted(found, key=lambda each: -each.confidence)
+
     def _try(self, queries: Sequence[_Query]) -> Recognition | None:
-        """Return what fits best, however uncertain; None without a candidate."""
+        """Return what fits best, however uncertain, or the first that fits for certain."""
         best: Recognition | None = None
+        for found in self._prove(queries):
+            if best is None or found.confidence > best.confidence:
+                best = found
+            if found.confidence >= CERTAIN:
+                break
+        return best
+
+    def _prove(self, queries: Sequence[_Query]) -> Iterator[Recognition]:
+        """Give how well each candidate fits, the likeliest first."""
         candidates = find_candidates(self._prints, [query.items for query in queries])
         numbers = {candidate.number for candidate in candidates}
         known = {each.number: each for each in self._prints.read(numbers)}
         for candidate in candidates:
             found = known.get(candidate.number)
-            if found is None:
-                continue
-            query = queries[candidate.query]
-            reference = decode_items(found.encoded)
-            match = compare(query.items, reference, near=candidate.offset_items)
-            if best is None or match.confidence > best.confidence:
-                best = _conclude(match, query, found.master_sha256)
-            if match.confidence >= CERTAIN:
-                break
-        return best
+            if found is not None:
+                query, reference = queries[candidate.query], decode_items(found.encoded)
+                match = compare(query.items, reference, near=candidate.offset_items)
+                yield _conclude(match, query, found.master_sha256)
 
 
 def find_candidates(prints: Prints, queries: Sequence[Items]) -> list[_Candidate]:

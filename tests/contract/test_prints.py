@@ -6,6 +6,7 @@ import pytest
 
 from catalogue.errors import CatalogueUnavailable
 from catalogue.nouns import Fingerprint, JobId, TrackId
+from catalogue.port import TrackOf
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
@@ -108,10 +109,20 @@ def test_a_fingerprint_without_terms_is_kept_and_never_found(catalogue: Catalogu
 
 def test_the_tracks_of_a_master_are_those_heard_from_it_now(catalogue: Catalogue) -> None:
     track_id = publish(catalogue, 1)
-    assert catalogue.prints.tracks_of(sha256_of("m1")) == [track_id]
+    assert catalogue.prints.tracks_of(sha256_of("m1")) == [
+        TrackOf(track_id=track_id, label="the-label")
+    ]
     assert publish(catalogue, 2, isrc=1) == track_id
     assert catalogue.prints.tracks_of(sha256_of("m1")) == []
-    assert catalogue.prints.tracks_of(sha256_of("m2")) == [track_id]
+    assert catalogue.prints.tracks_of(sha256_of("m2")) == [
+        TrackOf(track_id=track_id, label="the-label")
+    ]
+
+
+def test_masters_of_the_same_samples_are_twins(catalogue: Catalogue) -> None:
+    publish(catalogue, 1)
+    assert catalogue.prints.twins(sha256_of("m1 pcm")) == [sha256_of("m1")]
+    assert catalogue.prints.twins(sha256_of("m2 pcm")) == []
 
 
 def test_a_database_that_is_away_says_so(away_catalogue: Catalogue) -> None:

@@ -1,4 +1,4 @@
-"""Files that are known again: `lathe match` over a catalogue of published music."""
+"""Recordings that are known again: by `lathe match`, and when a label delivers them."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.audio_tools import BROKEN, FIXTURES
-from tests.e2e.servers import LATHE, Plant, accepted, deliver, wait_for_job
+from tests.e2e.servers import LATHE, Plant, accepted, deliver, wait_for_job, wait_until
 
 PUBLISHED = ["prelude.flac", "canon-1.flac", "ode.aiff", "speech.flac", "silence.flac", "tiny.wav"]
 DAMAGED: dict[str, tuple[str, list[str]]] = {
@@ -41,6 +41,77 @@ def tracks(plant: Plant) -> dict[str, str]:
     with plant, plant.client() as client:
         listed = client.get("/v1/tracks").json()["tracks"]
     return {track["id"]: track["title"] for track in listed}
+
+
+def send(plant: Plant, key: str, file: Path, isrc: str) -> dict[str, Any]:
+    """Deliver a file with a label's key, and return its job when nothing more happens."""
+    with plant.client(key) as client:
+        return wait_for_job(client, accepted(deliver(client, file, isrc=isrc)))
+
+
+def renditions_of(plant: Plant, track_id: str) -> list[str]:
+    with plant.client() as client:
+        found = client.get(f"/v1/tracks/{track_id}/manifest").json()["renditions"]
+    return [each["id"] for each in found]
+
+
+def convert(source: Path, target: Path, *options: str) -> Path:
+    subprocess.run(["ffmpeg", "-v", "error", "-i", source, *options, target], check=True)
+    return target
+
+
+def test_what_a_label_delivers_in_another_file_is_kept_once(tmp_path: Path) -> None:
+    packed = convert(FIXTURES / "ode.wav", tmp_path / "packed.flac")
+    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+        first = send(plant, plant.key, FIXTURES / "ode.wav", "ZZTST2600001")
+        again = send(plant, plant.key, packed, "ZZTST2600002")
+        assert (first["state"], first["resembles"]) == ("done", [])
+        (kin,) = again["resembles"]
+        assert (kin["track_id"], kin["kinship"]) == (first["track_id"], "same-samples")
+        assert again["track_id"] != first["track_id"]
+        kept = renditions_of(plant, first["track_id"])
+        assert renditions_of(plant, again["track_id"]) == kept
+        stored = plant.state / "store" / "renditions"
+        wait_until(
+            lambda: {each.name for each in stored.iterdir() if any(each.iterdir())} == set(kept),
+            "one set of renditions",
+        )
+
+
+def test_a_remaster_is_related_and_not_the_same(tmp_path: Path) -> None:
+    loud = convert(FIXTURES / "prelude.flac", tmp_path / "loud.flac", "-af", "bass=g=3,volume=2dB")
+    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+        first = send(plant, plant.key, FIXTURES / "prelude.flac", "ZZTST2600001")
+        remaster = send(plant, plant.key, loud, "ZZTST2600002")
+        (kin,) = remaster["resembles"]
+        assert (kin["track_id"], kin["kinship"]) == (first["track_id"], "same-recording")
+        assert kin["confidence"] > 0.95 and kin["bit_error_rate"] > 0
+        assert not {*renditions_of(plant, first["track_id"])} & {
+            *renditions_of(plant, remaster["track_id"])
+        }
+
+
+@pytest.mark.parametrize("how", ["the same file", "the same recording"])
+def test_what_another_label_has_published_waits_for_an_operator(tmp_path: Path, how: str) -> None:
+    theirs = FIXTURES / "prelude.flac"
+    if how == "the same recording":
+        theirs = convert(theirs, tmp_path / "theirs.flac", "-af", "volume=-3dB", "-ss", "1")
+    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+        first = send(plant, plant.key, FIXTURES / "prelude.flac", "ZZTST2600001")
+        other = plant.make_key("another-label")
+        held = send(plant, other, theirs, "ZZTST2600002")
+        assert held["state"] == "held"
+        assert held["reason"]["code"] == "recording-elsewhere"
+        assert held["reason"]["measured"]["track"] == first["track_id"]
+        assert "label" not in json.dumps(held["reason"]["measured"]), "whose it is, is not told"
+        with plant.client(other) as client:
+            answer = client.get(f"/v1/tracks/{held['track_id']}/manifest")
+            assert answer.status_code == 404
+            plant.run("jobs", "approve", held["id"])
+            done = wait_for_job(client, held["id"], lambda job: job["state"] == "done")
+        assert done["reason"] is None
+        assert [kin["track_id"] for kin in done["resembles"]] == [first["track_id"]]
+        assert renditions_of(plant, done["track_id"])
 
 
 def match(plant: Plant, *words: str | Path, status: int = 0) -> list[dict[str, Any]]:

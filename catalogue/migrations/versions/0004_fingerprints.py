@@ -1,4 +1,4 @@
-"""What each master is known by again."""
+"""What each master is known by again, and which tracks a delivery resembles."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -30,4 +30,9 @@ def upgrade() -> None:
         sa.Column("place", _NUMBER, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("term", "place", name=op.f("pk_terms")),
         sqlite_with_rowid=False,
+    )
+    op.add_column("jobs", sa.Column("resembles", sa.JSON(), nullable=True))
+    op.add_column(
+        "jobs",
+        sa.Column("approved", sa.Boolean(), server_default=sa.false(), nullable=False),
     )
