@@ -214,8 +214,8 @@ class Fingerprint:
     """What a recording is known by again: Chromaprint over all of it.
 
     ``encoded`` is Chromaprint's own compressed form, as AcoustID takes it. ``terms`` are those of
-    its items that are indexed (26 bits), each with its position; empty when there is too little in
-    it to know anything by. ``recipe`` tells how both were made.
+    its items that are indexed, as signed numbers of 32 bits, each with its position; empty when
+    there is too little in it to know anything by. ``recipe`` tells how both were made.
     """
 
     recipe: str

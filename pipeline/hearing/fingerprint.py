@@ -23,6 +23,9 @@ RECIPE = "chromaprint-1"
 ITEMS_MIN, TERMS_MIN = 64, 60
 SAMPLING = 8
 _MASK = np.uint32(0xAAAAAAAA | 0x00055555)
+TERM_BITS = tuple(1 << bit for bit in range(32) if int(_MASK) >> bit & 1)
+"""The bits that a term has."""
+
 _LOUDEST = 32_767
 _ALGORITHM = 1
 
@@ -62,7 +65,7 @@ def build_fingerprint(items: Items) -> Fingerprint:
     terms: tuple[tuple[int, int], ...] = ()
     if is_informative(items):
         sampled, positions = sample_terms(*find_terms(items))
-        terms = tuple(zip(sampled.tolist(), positions.tolist(), strict=True))
+        terms = tuple(zip(sampled.view(np.int32).tolist(), positions.tolist(), strict=True))
     return Fingerprint(recipe=RECIPE, encoded=encoded, terms=terms)
 
 

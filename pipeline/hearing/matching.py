@@ -15,7 +15,7 @@ from pipeline.hearing.fingerprint import SILENCE, Items
 BLOCK_ITEMS, BLOCK_HOP = 64, 32
 CHANCE_BER = 0.36
 SLOPE_MAX = 0.07
-COVERAGE_MIN = 0.4
+COVERAGE_MIN, EVIDENCE_MIN = 0.4, 0.25
 _TOLERANCE_ITEMS = 3.0
 _INFORMATION_MIN = 0.25
 _SHARPNESS = 1.6
@@ -79,7 +79,9 @@ def compare(query: Items, reference: Items, *, near: int | None = None) -> Match
     coverage = float(weights[fits].sum() / weights.sum())
     count = len(starts)
     rho = _SHARPNESS * total / (1 + 0.6 * np.sqrt(count))
-    confidence = 0.0 if coverage < COVERAGE_MIN else 1 - 0.05**rho
+    # A quotation covers little; another take lies badly on what it covers.
+    is_whole = coverage >= COVERAGE_MIN and total / float(weights.sum()) >= EVIDENCE_MIN
+    confidence = 1 - 0.05**rho if is_whole else 0.0
     return Match(
         confidence=float(confidence),
         coverage=coverage,

@@ -4,18 +4,21 @@ What is not recognised as it stands is tried again as it would sound a fraction 
 at another speed: the query is widened, never the index.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import sosfilt
 
 from catalogue.nouns import Fingerprint, Recognition, Sha256
 from catalogue.port import Prints
 from pipeline.hearing.fingerprint import (
     HOP_S,
+    TERM_BITS,
     Fingerprinter,
     Items,
+    Positions,
     decode_items,
     find_terms,
     is_informative,
@@ -29,10 +32,18 @@ CERTAIN = 0.95
 
 _SEMITONE = 2 ** (1 / 12)
 _PHASES = 4
-_SPEEDS = (0.99, 1.01, 0.98, 1.02, 0.97, 1.03, 0.96, 1.04, _SEMITONE, 1 / _SEMITONE)
+_SPEEDS = tuple(
+    1 / faster
+    for faster in (
+        *(1.005, 0.995, 1.01, 0.99, 1.02, 0.98, 1.03, 0.97, 1.04, 0.96),
+        *(_SEMITONE, 1 / _SEMITONE),
+    )
+)
+_TONES_DB = (-9.0, -4.5, 6.0)
+_TONE_HZ = 150.0
 _HOP_SAMPLES = HOP_S * RATE_HZ
 _EXCERPT_S, _SKIPPED_S = 120, 30
-_TERMS_MAX = 1024
+_TERMS_MAX, _FLIPPED_MAX = 1024, 1024
 _POSTINGS_MAX = 200_000
 _VOTES_MIN, _CANDIDATES = 3, 8
 _OFFSET_BITS = 22
@@ -100,14 +111,21 @@ class Recogniser:
 
     def recognise(self, ear: Ear) -> Recognition | None:
         """Return the master that was heard, if one is known for certain; else None."""
-        items = ear.items
-        if not is_informative(items):
+        found = self.nearest(ear)
+        return found if found is not None and found.confidence >= CERTAIN else None
+
+    def nearest(self, ear: Ear) -> Recognition | None:
+        """Return the master that fits best, however uncertain; None where nothing is like it."""
+        if not is_informative(ear.items):
             return None
-        for queries in ([_Query(items=items)], _phases(ear), _speeds(ear)):
-            found = self._try(queries)
-            if found is not None and found.confidence >= CERTAIN:
-                return found
-        return None
+        best: Recognition | None = None
+        for build, flips in _WIDER:
+            found = self._try(build(ear), flips=flips)
+            if found is not None and (best is None or found.confidence > best.confidence):
+                best = found
+            if best is not None and best.confidence >= CERTAIN:
+                break
+        return best
 
     def resembling(self, fingerprint: Fingerprint) -> list[Recognition]:
         """Return the masters that a whole fingerprint is surely of, the surest first."""
@@ -117,19 +135,20 @@ class Recogniser:
         found = [each for each in self._prove([query]) if each.confidence >= CERTAIN]
         return sorted(found, key=lambda each: -each.confidence)
 
-    def _try(self, queries: Sequence[_Query]) -> Recognition | None:
+    def _try(self, queries: Sequence[_Query], *, flips: bool) -> Recognition | None:
         """Return what fits best, however uncertain, or the first that fits for certain."""
         best: Recognition | None = None
-        for found in self._prove(queries):
+        for found in self._prove(queries, flips=flips):
             if best is None or found.confidence > best.confidence:
                 best = found
             if found.confidence >= CERTAIN:
                 break
         return best
 
-    def _prove(self, queries: Sequence[_Query]) -> Iterator[Recognition]:
+    def _prove(self, queries: Sequence[_Query], *, flips: bool = False) -> Iterator[Recognition]:
         """Give how well each candidate fits, the likeliest first."""
-        candidates = find_candidates(self._prints, [query.items for query in queries])
+        items = [query.items for query in queries]
+        candidates = find_candidates(self._prints, items, flips=flips)
         numbers = {candidate.number for candidate in candidates}
         known = {each.number: each for each in self._prints.read(numbers)}
         for candidate in candidates:
@@ -140,9 +159,14 @@ class Recogniser:
                 yield _conclude(match, query, found.master_sha256)
 
 
-def find_candidates(prints: Prints, queries: Sequence[Items]) -> list[_Candidate]:
-    """Return the fingerprints that share most aligned terms with any query, the best first."""
-    terms, query_of, position_of = _collect_terms(queries)
+def find_candidates(
+    prints: Prints, queries: Sequence[Items], *, flips: bool = False
+) -> list[_Candidate]:
+    """Return the fingerprints that share most aligned terms with any query, the best first.
+
+    With ``flips``, terms are also looked for with each of their bits turned, one at a time.
+    """
+    terms, query_of, position_of = _collect_terms(queries, flips=flips)
     if not len(terms):
         return []
     rows = prints.postings(set(terms.tolist()), limit=_POSTINGS_MAX)
@@ -161,7 +185,7 @@ def find_candidates(prints: Prints, queries: Sequence[Items]) -> list[_Candidate
     # Half an item off, the terms of one recording fall on two offsets.
     around = votes + _votes_at(keys, votes, keys - 1) + _votes_at(keys, votes, keys + 1)
     candidates: dict[int, _Candidate] = {}
-    for place in np.argsort(-around, kind="stable").tolist():
+    for place in np.lexsort((-votes, -around)).tolist():
         if around[place] < _VOTES_MIN or len(candidates) == _CANDIDATES:
             break
         key = int(keys[place])
@@ -177,17 +201,23 @@ def find_candidates(prints: Prints, queries: Sequence[Items]) -> list[_Candidate
     return list(candidates.values())
 
 
-def _collect_terms(queries: Sequence[Items]) -> tuple[Longs, Longs, Longs]:
+def _collect_terms(queries: Sequence[Items], *, flips: bool) -> tuple[Longs, Longs, Longs]:
     """Return the queries' terms in order, and of each the query and the position."""
     columns: list[Longs] = []
     for turn, items in enumerate(queries):
-        terms, positions = sample_terms(*find_terms(items))
-        if len(terms) > _TERMS_MAX:
-            chosen = np.linspace(0, len(terms) - 1, _TERMS_MAX).round().astype(int)
-            terms, positions = terms[chosen], positions[chosen]
+        terms, positions = find_terms(items)
+        if flips:
+            terms, positions = _turn_bits(*_thin(terms, positions, _FLIPPED_MAX))
+        terms, positions = sample_terms(terms, positions)
+        if not flips:
+            terms, positions = _thin(terms, positions, _TERMS_MAX)
         columns.append(
             np.stack(
-                [terms.astype(np.int64), np.full(len(terms), turn), positions.astype(np.int64)]
+                [
+                    terms.view(np.int32).astype(np.int64),
+                    np.full(len(terms), turn),
+                    positions.astype(np.int64),
+                ]
             )
         )
     whole = np.concatenate(columns, axis=1)
@@ -195,9 +225,27 @@ def _collect_terms(queries: Sequence[Items]) -> tuple[Longs, Longs, Longs]:
     return terms, query_of, position_of
 
 
+def _turn_bits(terms: Items, positions: Positions) -> tuple[Items, Positions]:
+    """Return terms as they are, and with each of their bits turned."""
+    masks = np.array([0, *TERM_BITS], np.uint32)
+    return (terms[:, np.newaxis] ^ masks).ravel(), np.repeat(positions, len(masks))
+
+
+def _thin(terms: Items, positions: Positions, most: int) -> tuple[Items, Positions]:
+    """Return at most that many terms, spread over all of them."""
+    if len(terms) <= most:
+        return terms, positions
+    chosen = np.linspace(0, len(terms) - 1, most).round().astype(int)
+    return terms[chosen], positions[chosen]
+
+
 def _votes_at(keys: Longs, votes: Longs, wanted: Longs) -> Longs:
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, votes[places], 0)
+
+
+def _as_it_is(ear: Ear) -> list[_Query]:
+    return [_Query(items=ear.items)]
 
 
 def _phases(ear: Ear) -> list[_Query]:
@@ -219,6 +267,37 @@ def _speeds(ear: Ear) -> list[_Query]:
     ]
 
 
+def _tones(ear: Ear) -> list[_Query]:
+    """Return the sound with more or less bass."""
+    excerpt, start = ear.excerpt()
+    sound = np.frombuffer(excerpt, "<f4")
+    return [
+        _Query(
+            items=_print(sosfilt(_shelf(gain_db), sound).astype("<f4").tobytes(), 1.0),
+            start_s=start / RATE_HZ,
+        )
+        for gain_db in _TONES_DB
+    ]
+
+
+def _shelf(gain_db: float) -> npt.NDArray[np.float64]:
+    """Return a low shelf of unit slope as a second-order section (R. Bristow-Johnson)."""
+    gain = 10 ** (gain_db / 40)
+    turn = 2 * np.pi * _TONE_HZ / RATE_HZ
+    cosine, alpha = np.cos(turn), np.sin(turn) / np.sqrt(2)
+    root = 2 * np.sqrt(gain) * alpha
+    more, less = gain + 1, gain - 1
+    section = [
+        gain * (more - less * cosine + root),
+        2 * gain * (less - more * cosine),
+        gain * (more - less * cosine - root),
+        more + less * cosine + root,
+        -2 * (less + more * cosine),
+        more + less * cosine - root,
+    ]
+    return np.asarray([section], np.float64) / float(section[3])
+
+
 def _print(sound: bytes, speed: float) -> Items:
     printer = Fingerprinter(speed=speed)
     printer.feed(sound)
@@ -236,3 +315,13 @@ def _conclude(match: Match, query: _Query, master_sha256: Sha256) -> Recognition
         coverage=round(match.coverage, 4),
         bit_error_rate=round(match.ber, 4),
     )
+
+
+_WIDER: tuple[tuple[Callable[[Ear], list[_Query]], bool], ...] = (
+    (_as_it_is, False),
+    (_phases, False),
+    (_as_it_is, True),
+    (_tones, True),
+    (_speeds, True),
+)
+"""How a sound is tried, wider each time, and whether bits of its terms are turned."""

@@ -144,7 +144,7 @@ def make_rendition(
 
 
 FINGERPRINT = Fingerprint(
-    recipe="chromaprint-1", encoded="AQAAAA", terms=((5, 0), (7, 3), (7, 9), ((1 << 26) - 1, 1200))
+    recipe="chromaprint-1", encoded="AQAAAA", terms=((5, 0), (7, 3), (7, 9), (-(1 << 31), 1200))
 )
 
 
