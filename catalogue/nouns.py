@@ -209,6 +209,13 @@ class Features:
     vector: tuple[float, ...]
 
 
+class Measure(StrEnum):
+    """What distance between tracks is measured by: scores with weights, or the whole vector."""
+
+    SCORES = "scores"
+    VECTOR = "vector"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fingerprint:
     """What a recording is known by again: Chromaprint over all of it.

@@ -15,6 +15,7 @@ from catalogue.nouns import (
     Job,
     JobId,
     JobState,
+    Measure,
     Metadata,
     Pressing,
     Print,
@@ -72,6 +73,19 @@ class Keys(Protocol):
         """Return whether no key was ever made."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeardMaster:
+    """What tracks are compared by: see Features."""
+
+    master_sha256: Sha256
+    heard_at: datetime
+    tempo_bpm: float | None
+    energy: float
+    valence: float
+    danceability: float
+    vector: tuple[float, ...]
+
+
 class Tracks(Protocol):
     """Recordings, what labels said of them, and their published renditions."""
 
@@ -92,11 +106,46 @@ class Tracks(Protocol):
         Raises TrackNotFound.
         """
 
+    def master_of(self, track_id: TrackId) -> Sha256 | None:
+        """Return the master that a track is heard from now; None when it is not published."""
+
+    def heard_since(
+        self, recipe: str, *, since: datetime, after: str, limit: int
+    ) -> list[HeardMaster]:
+        """Return up to ``limit`` masters' features of ``recipe``, in the order they were heard.
+
+        Those heard later than ``since``, and those heard then whose hash is greater than ``after``.
+        """
+
+    def compared(self, masters: Collection[Sha256]) -> list[HeardMaster]:
+        """Return what was heard in some masters."""
+
+    def heard_from(self, masters: Collection[Sha256]) -> list[tuple[Sha256, Track]]:
+        """Return the published tracks of ``masters``, without renditions."""
+
     def page(self, *, after: str, limit: int) -> list[Track]:
         """Return up to ``limit`` published tracks, without renditions, by id after ``after``."""
 
     def rendition(self, rendition_id: RenditionId) -> Rendition | None:
         """Return a published rendition, current or not; None when there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbour:
+    """A master, and how far from what was asked about it stands."""
+
+    master_sha256: Sha256
+    distance: float
+
+
+class Atlas(Protocol):
+    """Where every master stands among the others of one recipe of features."""
+
+    def nearest(self, heard: Features, *, by: Measure, count: int) -> list[Neighbour]:
+        """Return the ``count`` masters nearest to what was heard, the nearest first.
+
+        What was heard within the last seconds may not be among them yet.
+        """
 
 
 class Jobs(Protocol):

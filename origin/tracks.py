@@ -63,7 +63,7 @@ def list_tracks(
     """Return published tracks in the order of their ids."""
     found = parts.tracks.page(after=after, limit=limit)
     last = found[-1].id if len(found) == limit else None
-    return TrackPage(tracks=[_summarise(track) for track in found], next=last)
+    return TrackPage(tracks=[summarise(track) for track in found], next=last)
 
 
 class TrackFeatures(BaseModel):
@@ -198,7 +198,8 @@ def _fresh(request: Request, body: bytes, media_type: str) -> Response:
     return Response(body, headers=headers, media_type=media_type)
 
 
-def _summarise(track: Track) -> TrackSummary:
+def summarise(track: Track) -> TrackSummary:
+    """Return a track as lists show it."""
     return TrackSummary(
         id=track.id,
         title=track.metadata.title,

@@ -92,6 +92,7 @@ features = Table(
     Column("recipe", String(20), nullable=False),
     Column("heard", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Index(None, "recipe", "created_at"),
 )
 
 renditions = Table(

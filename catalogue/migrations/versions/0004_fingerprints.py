@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("term", "place", name=op.f("pk_terms")),
         sqlite_with_rowid=False,
     )
+    op.create_index(op.f("ix_features_recipe_created_at"), "features", ["recipe", "created_at"])
     op.add_column("jobs", sa.Column("resembles", sa.JSON(), nullable=True))
     op.add_column(
         "jobs",
