@@ -252,13 +252,17 @@ class TrackOf:
     label: str
 
 
+POSITION_BITS = 20
+"""How many bits of a place are a position in a fingerprint; one of 36 hours fits."""
+
+
 class Prints(Protocol):
     """Fingerprints of published masters, found by their terms."""
 
-    def postings(self, terms: Collection[int], *, limit: int) -> list[tuple[int, int, int]]:
-        """Return where ``terms`` stand: term, a fingerprint's number, and the position in it.
+    def postings(self, terms: Collection[int], *, limit: int) -> Sequence[tuple[int, int]]:
+        """Return where ``terms`` stand: each with a place, at most ``limit`` of them.
 
-        At most ``limit`` of them.
+        A place is the number of a fingerprint, shifted by POSITION_BITS, and the position in it.
         """
 
     def read(self, numbers: Collection[int]) -> list[Print]:

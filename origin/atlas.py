@@ -25,10 +25,16 @@ _PAGE = 2000
 _REFRESH_S = 2.0
 # Rows that are committed late are looked for again for a while.
 _OVERLAP = timedelta(minutes=1)
-_KEY = np.dtype([("sha256", "S32"), ("heard_us", "<i8")])
+_VECTOR_SIZE = 50
 _SAMPLED, _MORE = 200, 4
 _MIDDLE_BPM = 115.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+KEY = np.dtype([("sha256", "S32"), ("heard_us", "<i8")])
+"""A row of ``keys``: a master's hash, and when it was heard, in microseconds since 1970."""
+
+WIDTHS = {Measure.SCORES: len(SCORE_WEIGHTS), Measure.VECTOR: _VECTOR_SIZE}
+"""How many numbers (float32) a row of each of the other files has."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,7 +50,7 @@ class FileAtlas:
         self._lock = threading.Lock()
         self._fresh_until = 0.0
         self._maps: dict[Measure, _Map] = {}
-        self._keys = np.zeros(0, _KEY)
+        self._keys = np.zeros(0, KEY)
 
     def nearest(self, heard: Features, *, by: Measure, count: int) -> list[Neighbour]:
         """Return the ``count`` masters nearest to what was heard, the nearest first.
@@ -93,7 +99,7 @@ class FileAtlas:
     def _append(self) -> None:
         """Add rows for what the catalogue has and the files have not."""
         keys = self._read_keys()
-        for name, width in _WIDTHS.items():
+        for name, width in WIDTHS.items():
             with open(self._folder / name, "ab") as file:
                 file.truncate(len(keys) * width * 4)
         last = _EPOCH if not len(keys) else _at(int(keys["heard_us"].max()))
@@ -114,7 +120,7 @@ class FileAtlas:
             with open(self._folder / measure, "ab") as file:
                 file.write(rows.tobytes())
         keys = np.array(
-            [(bytes.fromhex(each.master_sha256), _us(each.heard_at)) for each in page], _KEY
+            [(bytes.fromhex(each.master_sha256), _us(each.heard_at)) for each in page], KEY
         )
         with open(self._folder / "keys", "ab") as file:
             file.write(keys.tobytes())
@@ -123,9 +129,9 @@ class FileAtlas:
         """Map the keys, and cut off one that is not whole."""
         path = self._folder / "keys"
         with open(path, "ab") as file:
-            file.truncate(file.tell() // _KEY.itemsize * _KEY.itemsize)
+            file.truncate(file.tell() // KEY.itemsize * KEY.itemsize)
             empty = file.tell() == 0
-        return np.zeros(0, _KEY) if empty else np.memmap(path, _KEY, "r")
+        return np.zeros(0, KEY) if empty else np.memmap(path, KEY, "r")
 
     def _map(self) -> None:
         self._keys = self._read_keys()
@@ -133,7 +139,7 @@ class FileAtlas:
         for measure in Measure if count else ():
             known = self._maps.get(measure)
             if known is None or len(known.values) != count:
-                self._maps[measure] = _Map(self._folder / measure, count, _WIDTHS[measure], known)
+                self._maps[measure] = _Map(self._folder / measure, count, WIDTHS[measure], known)
 
 
 class _Map:
@@ -144,10 +150,6 @@ class _Map:
         known = np.zeros(0, np.float32) if before is None else before.norms
         fresh = self.values[len(known) :]
         self.norms: Floats = np.concatenate([known, np.einsum("ij,ij->i", fresh, fresh)])
-
-
-_VECTOR_SIZE = 50
-_WIDTHS = {Measure.SCORES: len(SCORE_WEIGHTS), Measure.VECTOR: _VECTOR_SIZE}
 
 
 def _place(heard: Features | HeardMaster) -> dict[Measure, Floats]:

@@ -1,9 +1,23 @@
 """Fingerprints in SQL, and the index of their terms."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, and_, select, update
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    and_,
+    any_,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from catalogue.database.engine import insert_all, insert_new, reading
 from catalogue.database.schema import (
@@ -15,11 +29,9 @@ from catalogue.database.schema import (
     tracks,
 )
 from catalogue.nouns import Fingerprint, Print, Sha256, TrackId
-from catalogue.port import TrackOf
+from catalogue.port import POSITION_BITS, TrackOf
 
-_POSITION_BITS = 20
-_LAST_POSITION = (1 << _POSITION_BITS) - 1
-_TERMS_A_QUERY = 5000
+_LAST_POSITION = (1 << POSITION_BITS) - 1
 
 
 class SqlPrints:
@@ -28,19 +40,12 @@ class SqlPrints:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def postings(self, wanted: Collection[int], *, limit: int) -> list[tuple[int, int, int]]:
+    def postings(self, wanted: Collection[int], *, limit: int) -> Sequence[tuple[int, int]]:
         """See Prints.postings."""
-        found: list[tuple[int, int, int]] = []
-        ordered = sorted(wanted)
         with reading(self._engine) as connection:
-            for start in range(0, len(ordered), _TERMS_A_QUERY):
-                some = terms.c.term.in_(ordered[start : start + _TERMS_A_QUERY])
-                query = select(terms.c.term, terms.c.place).where(some).limit(limit - len(found))
-                found += [
-                    (term, place >> _POSITION_BITS, place & _LAST_POSITION)
-                    for term, place in connection.execute(query)
-                ]
-        return found
+            chosen = _are_among(connection, terms.c.term, wanted)
+            query = select(terms.c.term, terms.c.place).where(chosen).limit(limit)
+            return connection.execute(query).tuples().all()
 
     def read(self, numbers: Collection[int]) -> list[Print]:
         """See Prints.read."""
@@ -80,6 +85,16 @@ class SqlPrints:
             )
 
 
+def _are_among(
+    connection: Connection, column: Column[int], wanted: Collection[int]
+) -> ColumnElement[bool]:
+    """Return a condition that is one parameter, however many numbers are ``wanted``."""
+    if connection.dialect.name == "postgresql":
+        return column == any_(literal(sorted(wanted), ARRAY(Integer)))
+    listed = func.json_each(literal(json.dumps(sorted(wanted)))).table_valued("value")
+    return column.in_(select(listed.c.value))
+
+
 def keep_fingerprint(
     connection: Connection, master_sha256: Sha256, fingerprint: Fingerprint, now: datetime
 ) -> None:
@@ -100,7 +115,7 @@ def keep_fingerprint(
         connection,
         terms,
         [
-            {"term": term, "place": number << _POSITION_BITS | position}
+            {"term": term, "place": number << POSITION_BITS | position}
             for term, position in fingerprint.terms
             if position <= _LAST_POSITION
         ],

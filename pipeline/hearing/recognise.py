@@ -6,13 +6,14 @@ at another speed: the query is widened, never the index.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import sosfilt
 
 from catalogue.nouns import Fingerprint, Recognition, Sha256
-from catalogue.port import Prints
+from catalogue.port import POSITION_BITS, Prints
 from pipeline.hearing.fingerprint import (
     HOP_S,
     TERM_BITS,
@@ -29,6 +30,9 @@ from pipeline.hearing.spectra import RATE_HZ
 
 CERTAIN = 0.95
 """From which confidence on a sound is taken for the recording."""
+
+FEW_TERMS = 32
+"""How many terms of a fingerprint are looked for at first."""
 
 _SEMITONE = 2 ** (1 / 12)
 _PHASES = 4
@@ -118,37 +122,47 @@ class Recogniser:
         """Return the master that fits best, however uncertain; None where nothing is like it."""
         if not is_informative(ear.items):
             return None
-        best: Recognition | None = None
-        for build, flips in _WIDER:
-            found = self._try(build(ear), flips=flips)
-            if found is not None and (best is None or found.confidence > best.confidence):
-                best = found
+        best = self.nearest_as_it_is(ear.items)
+        for look in _WIDER:
             if best is not None and best.confidence >= CERTAIN:
                 break
+            found = self._try(look.build(ear), flips=look.flips)
+            if found is not None and (best is None or found.confidence > best.confidence):
+                best = found
         return best
+
+    def nearest_as_it_is(self, items: Items) -> Recognition | None:
+        """Return the master that a fingerprint fits best, without trying it otherwise."""
+        query = [_Query(items=items)]
+        # A few terms tell most of what is undamaged; all of them are looked for after that.
+        found = self._try(query, most=FEW_TERMS)
+        return found or self._try(query)
 
     def resembling(self, fingerprint: Fingerprint) -> list[Recognition]:
         """Return the masters that a whole fingerprint is surely of, the surest first."""
         query = _Query(items=decode_items(fingerprint.encoded))
         if not is_informative(query.items):
             return []
-        found = [each for each in self._prove([query]) if each.confidence >= CERTAIN]
+        proven = self._prove([query], most=_TERMS_MAX, flips=False)
+        found = [each for each in proven if each.confidence >= CERTAIN]
         return sorted(found, key=lambda each: -each.confidence)
 
-    def _try(self, queries: Sequence[_Query], *, flips: bool) -> Recognition | None:
+    def _try(
+        self, queries: Sequence[_Query], *, most: int = _TERMS_MAX, flips: bool = False
+    ) -> Recognition | None:
         """Return what fits best, however uncertain, or the first that fits for certain."""
         best: Recognition | None = None
-        for found in self._prove(queries, flips=flips):
+        for found in self._prove(queries, most=most, flips=flips):
             if best is None or found.confidence > best.confidence:
                 best = found
             if found.confidence >= CERTAIN:
                 break
         return best
 
-    def _prove(self, queries: Sequence[_Query], *, flips: bool = False) -> Iterator[Recognition]:
+    def _prove(self, queries: Sequence[_Query], *, most: int, flips: bool) -> Iterator[Recognition]:
         """Give how well each candidate fits, the likeliest first."""
         items = [query.items for query in queries]
-        candidates = find_candidates(self._prints, items, flips=flips)
+        candidates = find_candidates(self._prints, items, most=most, flips=flips)
         numbers = {candidate.number for candidate in candidates}
         known = {each.number: each for each in self._prints.read(numbers)}
         for candidate in candidates:
@@ -160,27 +174,30 @@ class Recogniser:
 
 
 def find_candidates(
-    prints: Prints, queries: Sequence[Items], *, flips: bool = False
+    prints: Prints, queries: Sequence[Items], *, most: int = _TERMS_MAX, flips: bool = False
 ) -> list[_Candidate]:
     """Return the fingerprints that share most aligned terms with any query, the best first.
 
-    With ``flips``, terms are also looked for with each of their bits turned, one at a time.
+    Of each query ``most`` sampled terms are looked for. With ``flips``, they are also looked for
+    with each of their bits turned, one at a time.
     """
-    terms, query_of, position_of = _collect_terms(queries, flips=flips)
+    terms, query_of, position_of = _collect_terms(queries, most=most, flips=flips)
     if not len(terms):
         return []
     rows = prints.postings(set(terms.tolist()), limit=_POSTINGS_MAX)
     if not rows:
         return []
-    found = np.array(rows, np.int64)
-    first = np.searchsorted(terms, found[:, 0], "left")
-    count = np.searchsorted(terms, found[:, 0], "right") - first
+    flat = np.fromiter(chain.from_iterable(rows), np.int64, 2 * len(rows))
+    found, places = flat[::2], flat[1::2]
+    first = np.searchsorted(terms, found, "left")
+    count = np.searchsorted(terms, found, "right") - first
     row = np.repeat(np.arange(len(found)), count)
     within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     own = first[row] + within
-    offset = found[row, 2] - position_of[own] + _BIAS
+    numbers, positions = places >> POSITION_BITS, places & ((1 << POSITION_BITS) - 1)
+    offset = positions[row] - position_of[own] + _BIAS
     keys, votes = np.unique(
-        query_of[own] << 58 | found[row, 1] << _OFFSET_BITS | offset, return_counts=True
+        query_of[own] << 58 | numbers[row] << _OFFSET_BITS | offset, return_counts=True
     )
     # Half an item off, the terms of one recording fall on two offsets.
     around = votes + _votes_at(keys, votes, keys - 1) + _votes_at(keys, votes, keys + 1)
@@ -201,7 +218,9 @@ def find_candidates(
     return list(candidates.values())
 
 
-def _collect_terms(queries: Sequence[Items], *, flips: bool) -> tuple[Longs, Longs, Longs]:
+def _collect_terms(
+    queries: Sequence[Items], *, most: int, flips: bool
+) -> tuple[Longs, Longs, Longs]:
     """Return the queries' terms in order, and of each the query and the position."""
     columns: list[Longs] = []
     for turn, items in enumerate(queries):
@@ -210,7 +229,7 @@ def _collect_terms(queries: Sequence[Items], *, flips: bool) -> tuple[Longs, Lon
             terms, positions = _turn_bits(*_thin(terms, positions, _FLIPPED_MAX))
         terms, positions = sample_terms(terms, positions)
         if not flips:
-            terms, positions = _thin(terms, positions, _TERMS_MAX)
+            terms, positions = _thin(terms, positions, most)
         columns.append(
             np.stack(
                 [
@@ -317,11 +336,17 @@ def _conclude(match: Match, query: _Query, master_sha256: Sha256) -> Recognition
     )
 
 
-_WIDER: tuple[tuple[Callable[[Ear], list[_Query]], bool], ...] = (
-    (_as_it_is, False),
-    (_phases, False),
-    (_as_it_is, True),
-    (_tones, True),
-    (_speeds, True),
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """How a sound is tried, and whether bits of its terms are turned."""
+
+    build: Callable[[Ear], list[_Query]]
+    flips: bool
+
+
+_WIDER = (
+    _Look(build=_phases, flips=False),
+    _Look(build=_as_it_is, flips=True),
+    _Look(build=_tones, flips=True),
+    _Look(build=_speeds, flips=True),
 )
-"""How a sound is tried, wider each time, and whether bits of its terms are turned."""
