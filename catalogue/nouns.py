@@ -191,7 +191,8 @@ class Features:
 
     Scores, strengths and confidences are from 0 to 1; ``key`` is one of 12 tonics and ``mode``
     major or minor. Tempo and key are None where there is no pulse, or no pitch that stands out.
-    ``vector`` has 50 numbers, for distances between masters of one ``recipe``.
+    ``vector`` has 50 numbers, for distances between masters of one ``recipe``. Loudness is that of
+    EBU R 128, None in silence and where it was not measured.
     """
 
     recipe: str
@@ -207,6 +208,8 @@ class Features:
     acousticness: float
     beats_s: tuple[float, ...]
     vector: tuple[float, ...]
+    loudness_lufs: float | None = None
+    loudness_range_lu: float | None = None
 
 
 class Measure(StrEnum):

@@ -101,7 +101,7 @@ def _match(found: Found, recogniser: Recogniser, prints: Prints) -> Answer:
         if found.fault is not None:
             raise found.fault
         ear = Ear()
-        decode_sound(found.path, ear.feed, strict=False)
+        decode_sound(found.path, ear.feed)
         ear.finish()
         recognition = recogniser.recognise(ear)
         heard_from = [] if recognition is None else prints.tracks_of(recognition.master_sha256)

@@ -81,6 +81,8 @@ class TrackFeatures(BaseModel):
     danceability: float
     acousticness: float
     beats_s: list[float]
+    loudness_lufs: float | None = Field(description="integrated, EBU R 128; null in silence")
+    loudness_range_lu: float | None = Field(description="EBU Tech 3342")
 
 
 @router.get(

@@ -106,7 +106,7 @@ class Bench:
     def fingerprint(self, path: Path) -> "Fingerprinter":
         """Return a printer that has heard a file."""
         printer = Fingerprinter()
-        decode_sound(path, printer.feed, strict=False)
+        decode_sound(path, printer.feed)
         return printer
 
     def index(self, printers: Iterable[Fingerprinter]) -> None:
@@ -149,7 +149,7 @@ class Bench:
 
     def _ask(self, path: Path) -> tuple[float, Sha256 | None]:
         ear = Ear()
-        decode_sound(path, ear.feed, strict=False)
+        decode_sound(path, ear.feed)
         ear.finish()
         found = self._recogniser.nearest(ear)
         return (0.0, None) if found is None else (found.confidence, found.master_sha256)

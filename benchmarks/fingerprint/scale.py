@@ -78,7 +78,7 @@ def _print_pieces(folder: Path) -> list[Items]:
         own.mkdir()
         printer = Fingerprinter()
         path = render(compose(number, length_s=_LENGTH_S), own)
-        decode_sound(path, printer.feed, strict=False)
+        decode_sound(path, printer.feed)
         path.unlink()
         return printer.finish()
 
