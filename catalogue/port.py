@@ -259,8 +259,8 @@ POSITION_BITS = 20
 class Prints(Protocol):
     """Fingerprints of published masters, found by their terms."""
 
-    def postings(self, terms: Collection[int], *, limit: int) -> Sequence[tuple[int, int]]:
-        """Return where ``terms`` stand: each with a place, at most ``limit`` of them.
+    def postings(self, terms: Collection[int], *, most: int) -> Sequence[tuple[int, int]]:
+        """Return where ``terms`` stand: each with a place; none of what has ``most`` or more.
 
         A place is the number of a fingerprint, shifted by POSITION_BITS, and the position in it.
         """

@@ -12,11 +12,9 @@ from catalogue.errors import InvalidInput
 from catalogue.nouns import (
     Delivery,
     JobId,
-    Kinship,
     Pressing,
     RenditionId,
     Tier,
-    TrackId,
     WorkQueue,
 )
 from catalogue.port import Holds, Jobs, Prints, Tracks
@@ -24,7 +22,7 @@ from pipeline.press import PressPlan, plan_press, press
 from storage.keys import master_key, rendition_place
 from storage.port import ObjectStore
 from workers.broker import PRESS_ACTOR
-from workers.kinship import Kin, explain_kin, find_kin
+from workers.kinship import explain_kin, find_family
 from workers.ledger import HeldJob, Ledger, Moved
 from workers.measures import Measures
 
@@ -106,19 +104,18 @@ class Presser:
     ) -> None:
         """End the job: published, or withheld when another label has published the same."""
         job = held.job
-        kin = find_kin(self.prints, delivery.master_sha256, pressing, own=job.track_id)
-        resembles = [each.resemblance for each in kin]
-        stranger = next((each for each in kin if each.label != delivery.label), None)
+        family = find_family(self.prints, delivery.master_sha256, pressing, own=job.track_id)
+        stranger = family.stranger(delivery.label)
         if stranger is not None and not job.approved:
             self.jobs.withhold(
                 job.id,
                 held.claim,
                 reason=explain_kin(stranger),
-                resembles=resembles,
+                resembles=family.resemblances,
                 now=self.now(),
             )
             return
-        if pressing is not None and (same := _same_samples(kin, delivery.label)):
+        if pressing is not None and (same := family.same_samples(delivery.label)):
             published = self.tracks.get(same).renditions
             if {each.tier for each in pressing.renditions} <= {each.tier for each in published}:
                 # One recording of one label is kept once, whatever it was packed in.
@@ -128,17 +125,9 @@ class Presser:
             held.claim,
             current=current,
             pressing=pressing,
-            resembles=resembles,
+            resembles=family.resemblances,
             now=self.now(),
         )
-
-
-def _same_samples(kin: Sequence[Kin], label: str) -> TrackId | None:
-    """Return a track of the same label that is the same sample for sample."""
-    for each in kin:
-        if each.label == label and each.resemblance.kinship is Kinship.SAME_SAMPLES:
-            return each.resemblance.track_id
-    return None
 
 
 def _named(fault: InvalidInput, stored_name: str, filename: str) -> InvalidInput:

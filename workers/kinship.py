@@ -8,27 +8,55 @@ from catalogue.nouns import Kinship, Pressing, Reason, Recognition, Resemblance,
 from catalogue.port import Prints, TrackOf
 from pipeline.hearing.recognise import Recogniser
 
-_CLOSEST = (Kinship.SAME_FILE, Kinship.SAME_SAMPLES, Kinship.SAME_RECORDING)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kin:
-    """A resemblance, and the label that delivered the track first."""
+    """A resemblance, and the label of the track."""
 
     resemblance: Resemblance
     label: str
 
 
-def find_kin(
-    prints: Prints, master_sha256: Sha256, pressing: Pressing | None, *, own: TrackId
-) -> list[Kin]:
-    """Return the published tracks that a master is kin to, the closest first, each once.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """The published tracks that a delivered master is kin to, the closest first.
 
-    ``own``, the track that the master is delivered for, is not among them. ``pressing`` is what
-    was made of the master now, or None when all of it was published before.
+    ``is_known`` is whether the track that it is delivered for is one of them: it has the recording
+    already. That track is not among ``others``.
+    """
+
+    others: tuple[Kin, ...]
+    is_known: bool
+
+    @property
+    def resemblances(self) -> list[Resemblance]:
+        """Return what a job tells of them."""
+        return [each.resemblance for each in self.others]
+
+    def stranger(self, label: str) -> Kin | None:
+        """Return a track of another label, unless the recording is known as this one's, too."""
+        strangers = (each for each in self.others if each.label != label)
+        return None if self.is_known else next(strangers, None)
+
+    def same_samples(self, label: str) -> TrackId | None:
+        """Return a track of ``label`` that is the same sample for sample."""
+        for each in self.others:
+            if each.label == label and each.resemblance.kinship is Kinship.SAME_SAMPLES:
+                return each.resemblance.track_id
+        return None
+
+
+def find_family(
+    prints: Prints, master_sha256: Sha256, pressing: Pressing | None, *, own: TrackId
+) -> Family:
+    """Return the published tracks that a master is kin to, which is delivered for ``own``.
+
+    ``pressing`` is what was made of it now, or None when all of it was published before.
     """
     found: dict[TrackId, Kin] = {}
+    is_known = False
     for kinship, recognition, each in _look(prints, master_sha256, pressing):
+        is_known = is_known or each.track_id == own
         if each.track_id == own or each.track_id in found:
             continue
         resemblance = Resemblance(track_id=each.track_id, kinship=kinship)
@@ -42,7 +70,7 @@ def find_kin(
                 bit_error_rate=recognition.bit_error_rate,
             )
         found[each.track_id] = Kin(resemblance=resemblance, label=each.label)
-    return list(found.values())
+    return Family(others=tuple(found.values()), is_known=is_known)
 
 
 def explain_kin(kin: Kin) -> Reason:

@@ -89,9 +89,9 @@ def _print_pieces(folder: Path) -> list[Items]:
 def _make_rows(printed: Sequence[Items], tracks: int) -> Rows:
     """Return the terms of synthetic tracks and their places, in the order of the index.
 
-    Two terms of different pieces are equal about once in four million, and a hundredth of all terms
-    are common ones; so it is here. A term is a real one with up to ten bits turned, or one of a
-    hundred real ones as it is.
+    A hundredth of all terms are common ones, as in the pieces; of the others two are equal about
+    once in thirty million. A term is a real one with up to thirteen bits turned, or one of a
+    hundred as it is.
     """
     dice = np.random.default_rng(1)
     real = np.concatenate([find_terms(items)[0] for items in printed])
@@ -102,7 +102,7 @@ def _make_rows(printed: Sequence[Items], tracks: int) -> Rows:
         count = min(2000, tracks - start)
         terms = dice.choice(real, (count, length))
         rare = dice.random((count, length)) > 0.01
-        for _ in range(10):
+        for _ in range(13):
             turned = rare & (dice.random((count, length)) < 0.5)
             terms ^= np.where(turned, bits[dice.integers(0, len(bits), (count, length))], 0)
         terms = np.where(rare, terms, real[dice.integers(0, 100, (count, length))])

@@ -4,20 +4,8 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import (
-    ARRAY,
-    Column,
-    ColumnElement,
-    Connection,
-    Engine,
-    Integer,
-    and_,
-    any_,
-    func,
-    literal,
-    select,
-    update,
-)
+from sqlalchemy import ARRAY, Connection, Engine, Integer, and_, func, literal, select, update
+from sqlalchemy.sql.selectable import TableValuedAlias
 
 from catalogue.database.engine import insert_all, insert_new, reading
 from catalogue.database.schema import (
@@ -31,6 +19,7 @@ from catalogue.database.schema import (
 from catalogue.nouns import Fingerprint, Print, Sha256, TrackId
 from catalogue.port import POSITION_BITS, TrackOf
 
+_others = terms.alias()
 _LAST_POSITION = (1 << POSITION_BITS) - 1
 
 
@@ -40,11 +29,16 @@ class SqlPrints:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def postings(self, wanted: Collection[int], *, limit: int) -> Sequence[tuple[int, int]]:
+    def postings(self, wanted: Collection[int], *, most: int) -> Sequence[tuple[int, int]]:
         """See Prints.postings."""
+        if not wanted:
+            return []
         with reading(self._engine) as connection:
-            chosen = _are_among(connection, terms.c.term, wanted)
-            query = select(terms.c.term, terms.c.place).where(chosen).limit(limit)
+            asked = _list(connection, wanted)
+            another = select(literal(1)).where(_others.c.term == asked.c.value).correlate(asked)
+            is_rare = another.limit(1).offset(most - 1).scalar_subquery().is_(None)
+            found = select(terms.c.term, terms.c.place).select_from(asked)
+            query = found.join(terms, terms.c.term == asked.c.value).where(is_rare)
             return connection.execute(query).tuples().all()
 
     def read(self, numbers: Collection[int]) -> list[Print]:
@@ -85,14 +79,15 @@ class SqlPrints:
             )
 
 
-def _are_among(
-    connection: Connection, column: Column[int], wanted: Collection[int]
-) -> ColumnElement[bool]:
-    """Return a condition that is one parameter, however many numbers are ``wanted``."""
+def _list(connection: Connection, numbers: Collection[int]) -> TableValuedAlias:
+    """Return numbers as rows, in one parameter however many they are."""
     if connection.dialect.name == "postgresql":
-        return column == any_(literal(sorted(wanted), ARRAY(Integer)))
-    listed = func.json_each(literal(json.dumps(sorted(wanted)))).table_valued("value")
-    return column.in_(select(listed.c.value))
+        return (
+            func.unnest(literal(sorted(numbers), ARRAY(Integer)))
+            .table_valued("value")
+            .render_derived()
+        )
+    return func.json_each(literal(json.dumps(sorted(numbers)))).table_valued("value")
 
 
 def keep_fingerprint(

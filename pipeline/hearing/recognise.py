@@ -48,7 +48,8 @@ _TONE_HZ = 150.0
 _HOP_SAMPLES = HOP_S * RATE_HZ
 _EXCERPT_S, _SKIPPED_S = 120, 30
 _TERMS_MAX, _FLIPPED_MAX = 1024, 1024
-_POSTINGS_MAX = 200_000
+# A term that stands in so many places tells nothing.
+_COMMON = 1000
 _VOTES_MIN, _CANDIDATES = 3, 8
 _OFFSET_BITS = 22
 _BIAS = 1 << (_OFFSET_BITS - 1)
@@ -184,7 +185,7 @@ def find_candidates(
     terms, query_of, position_of = _collect_terms(queries, most=most, flips=flips)
     if not len(terms):
         return []
-    rows = prints.postings(set(terms.tolist()), limit=_POSTINGS_MAX)
+    rows = prints.postings(set(terms.tolist()), most=_COMMON)
     if not rows:
         return []
     flat = np.fromiter(chain.from_iterable(rows), np.int64, 2 * len(rows))

@@ -112,6 +112,11 @@ def test_what_another_label_has_published_waits_for_an_operator(tmp_path: Path, 
         assert done["reason"] is None
         assert [kin["track_id"] for kin in done["resembles"]] == [first["track_id"]]
         assert renditions_of(plant, done["track_id"])
+        again = [
+            send(plant, other, theirs, "ZZTST2600002"),
+            send(plant, plant.key, FIXTURES / "prelude.flac", "ZZTST2600001"),
+        ]
+        assert [job["state"] for job in again] == ["done", "done"], "each has it by now"
 
 
 def match(plant: Plant, *words: str | Path, status: int = 0) -> list[dict[str, Any]]:
