@@ -12,6 +12,7 @@ from catalogue.nouns import (
     Attempt,
     Delivery,
     Features,
+    Fingerprint,
     Job,
     JobId,
     JobState,
@@ -252,6 +253,14 @@ class TrackOf:
     label: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipes:
+    """By what recipes a master is heard now."""
+
+    features: str
+    fingerprint: str
+
+
 POSITION_BITS = 20
 """How many bits of a place are a position in a fingerprint; one of 36 hours fits."""
 
@@ -270,6 +279,22 @@ class Prints(Protocol):
 
     def tracks_of(self, master_sha256: Sha256) -> list[TrackOf]:
         """Return the tracks that are heard from a master now, the oldest first."""
+
+    def unheard(self, *, recipes: Recipes, after: str, limit: int) -> list[Sha256]:
+        """Return up to ``limit`` published masters that were not heard by ``recipes``.
+
+        By their hashes, after ``after``.
+        """
+
+    def keep(
+        self,
+        master_sha256: Sha256,
+        *,
+        features: Features,
+        fingerprint: Fingerprint,
+        now: datetime,
+    ) -> None:
+        """Keep what was heard in a published master, in the place of what other recipes heard."""
 
     def twins(self, pcm_sha256: Sha256) -> list[Sha256]:
         """Return the published masters that decode to the same samples."""

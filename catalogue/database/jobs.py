@@ -22,12 +22,11 @@ from sqlalchemy import (
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
-from catalogue.database.prints import keep_fingerprint
+from catalogue.database.prints import keep_heard
 from catalogue.database.schema import (
     attempts,
     deliveries,
     drained_queues,
-    features,
     jobs,
     masters,
     renditions,
@@ -40,7 +39,6 @@ from catalogue.nouns import (
     AttemptEnd,
     Delivery,
     DeliveryId,
-    Features,
     Job,
     JobId,
     JobState,
@@ -56,7 +54,6 @@ from catalogue.nouns import (
 )
 from catalogue.port import WorkerName
 
-_FEATURES = TypeAdapter(Features)
 _MASTER = TypeAdapter(Master)
 _REASON = TypeAdapter(Reason)
 _RENDITION = TypeAdapter(Rendition)
@@ -412,12 +409,7 @@ def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) ->
             "created_at": now,
         },
     )
-    heard = _FEATURES.dump_python(pressing.features, mode="json")
-    row = {"master_sha256": master.sha256, "recipe": pressing.features.recipe, "heard": heard}
-    if not insert_new(connection, features, row | {"created_at": now}):
-        known = features.c.master_sha256 == master.sha256
-        connection.execute(update(features).where(known).values(**row, created_at=now))
-    keep_fingerprint(connection, master.sha256, pressing.fingerprint, now)
+    keep_heard(connection, master.sha256, pressing.features, pressing.fingerprint, now)
     for rendition in pressing.renditions:
         insert_new(
             connection,

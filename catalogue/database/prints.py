@@ -4,11 +4,25 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ARRAY, Connection, Engine, Integer, and_, func, literal, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Engine,
+    Integer,
+    and_,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.selectable import TableValuedAlias
 
-from catalogue.database.engine import insert_all, insert_new, reading
+from catalogue.database.engine import insert_all, insert_new, reading, writing
 from catalogue.database.schema import (
+    features,
     fingerprints,
     masters,
     renditions,
@@ -16,9 +30,10 @@ from catalogue.database.schema import (
     track_renditions,
     tracks,
 )
-from catalogue.nouns import Fingerprint, Print, Sha256, TrackId
-from catalogue.port import POSITION_BITS, TrackOf
+from catalogue.nouns import Features, Fingerprint, Print, Sha256, TrackId
+from catalogue.port import POSITION_BITS, Recipes, TrackOf
 
+_FEATURES = TypeAdapter(Features)
 _others = terms.alias()
 _LAST_POSITION = (1 << POSITION_BITS) - 1
 
@@ -70,6 +85,31 @@ class SqlPrints:
                 for row in connection.execute(query)
             ]
 
+    def unheard(self, *, recipes: Recipes, after: str, limit: int) -> list[Sha256]:
+        """See Prints.unheard."""
+        own = masters.c.sha256
+        heard = exists().where(
+            features.c.master_sha256 == own, features.c.recipe == recipes.features
+        )
+        printed = exists().where(
+            fingerprints.c.master_sha256 == own, fingerprints.c.recipe == recipes.fingerprint
+        )
+        query = select(own).where(own > after, or_(~heard, ~printed)).order_by(own).limit(limit)
+        with reading(self._engine) as connection:
+            return list(map(Sha256, connection.execute(query).scalars()))
+
+    def keep(
+        self,
+        master_sha256: Sha256,
+        *,
+        features: Features,
+        fingerprint: Fingerprint,
+        now: datetime,
+    ) -> None:
+        """See Prints.keep."""
+        with writing(self._engine) as connection:
+            keep_heard(connection, master_sha256, features, fingerprint, now)
+
     def twins(self, pcm_sha256: Sha256) -> list[Sha256]:
         """See Prints.twins."""
         query = select(masters.c.sha256).where(masters.c.pcm_sha256 == pcm_sha256)
@@ -88,6 +128,22 @@ def _list(connection: Connection, numbers: Collection[int]) -> TableValuedAlias:
             .render_derived()
         )
     return func.json_each(literal(json.dumps(sorted(numbers)))).table_valued("value")
+
+
+def keep_heard(
+    connection: Connection,
+    master_sha256: Sha256,
+    heard: Features,
+    fingerprint: Fingerprint,
+    now: datetime,
+) -> None:
+    """Keep what was heard in a master, in the place of what was heard before."""
+    said = {"recipe": heard.recipe, "heard": _FEATURES.dump_python(heard, mode="json")}
+    row = {"master_sha256": master_sha256, "created_at": now, **said}
+    if not insert_new(connection, features, row):
+        known = features.c.master_sha256 == master_sha256
+        connection.execute(update(features).where(known).values(**row))
+    keep_fingerprint(connection, master_sha256, fingerprint, now)
 
 
 def keep_fingerprint(

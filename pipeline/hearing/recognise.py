@@ -136,8 +136,11 @@ class Recogniser:
         """Return the master that a fingerprint fits best, without trying it otherwise."""
         query = [_Query(items=items)]
         # A few terms tell most of what is undamaged; all of them are looked for after that.
-        found = self._try(query, most=FEW_TERMS)
-        return found or self._try(query)
+        few = self._try(query, most=FEW_TERMS)
+        if few is not None and few.confidence >= CERTAIN:
+            return few
+        found = self._try(query)
+        return few if found is None else found
 
     def resembling(self, fingerprint: Fingerprint) -> list[Recognition]:
         """Return the masters that a whole fingerprint is surely of, the surest first."""

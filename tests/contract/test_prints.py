@@ -7,11 +7,12 @@ import pytest
 
 from catalogue.errors import CatalogueUnavailable
 from catalogue.nouns import Fingerprint, JobId, TrackId
-from catalogue.port import POSITION_BITS, TrackOf
+from catalogue.port import POSITION_BITS, Recipes, TrackOf
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
     ALAC,
+    FEATURES,
     FINGERPRINT,
     NOON,
     WORKER,
@@ -142,3 +143,23 @@ def test_a_database_that_is_away_says_so(away_catalogue: Catalogue) -> None:
         away_catalogue.prints.postings({1}, most=9)
     with pytest.raises(CatalogueUnavailable):
         away_catalogue.prints.read({1})
+
+
+RECIPES = Recipes(features=FEATURES.recipe, fingerprint=FINGERPRINT.recipe)
+
+
+def test_masters_are_unheard_until_present_recipes_heard_them(catalogue: Catalogue) -> None:
+    for number in (1, 2, 3):
+        publish(catalogue, number)
+    assert catalogue.prints.unheard(recipes=RECIPES, after="", limit=9) == []
+    newer = Recipes(features=FEATURES.recipe, fingerprint="chromaprint-2")
+    whole = catalogue.prints.unheard(recipes=newer, after="", limit=9)
+    assert whole == sorted(sha256_of(f"m{number}") for number in (1, 2, 3))
+    assert catalogue.prints.unheard(recipes=newer, after=whole[0], limit=1) == whole[1:2]
+    anew = Fingerprint(recipe="chromaprint-2", encoded="B", terms=((99, 1),))
+    catalogue.prints.keep(whole[0], features=FEATURES, fingerprint=anew, now=NOON)
+    assert catalogue.prints.unheard(recipes=newer, after="", limit=9) == whole[1:]
+    assert len(postings(catalogue, {99}, most=9)) == 1
+    older = replace(FEATURES, recipe="features-0")
+    catalogue.prints.keep(whole[1], features=older, fingerprint=FINGERPRINT, now=NOON)
+    assert catalogue.prints.unheard(recipes=RECIPES, after="", limit=9) == sorted(whole[:2])

@@ -1,6 +1,7 @@
 """Recordings that are known again: by `lathe match`, and when a label delivers them."""
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,3 +181,23 @@ def test_a_report_that_is_none_is_refused(plant: Plant, tmp_path: Path) -> None:
     report.write_text("Buy milk.\n")
     match(plant, FIXTURES / "canon-1.flac", "--report", report, status=1)
     assert report.read_text() == "Buy milk.\n"
+
+
+def test_masters_of_old_recipes_are_heard_again(tmp_path: Path) -> None:
+    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+        job = send(plant, plant.key, FIXTURES / "canon-1.flac", "ZZTST2600001")
+        send(plant, plant.key, FIXTURES / "tiny.wav", "ZZTST2600002")
+    with sqlite3.connect(plant.state / "catalogue.sqlite3") as catalogue:
+        catalogue.execute("DELETE FROM terms")
+        catalogue.execute("DELETE FROM fingerprints")
+        catalogue.execute("UPDATE features SET recipe = 'features-0', heard = '{}'")
+    catalogue.close()
+    assert match(plant, FIXTURES / "canon-1.flac")[0]["outcome"] == "unmatched"
+    told = [json.loads(line) for line in plant.run("rehear", "--json").splitlines()]
+    assert [each["code"] for each in told] == [None, None]
+    assert plant.run("rehear", "--json") == ""
+    (answer,) = match(plant, FIXTURES / "canon-1.flac")
+    assert answer["tracks"] == [job["track_id"]]
+    with plant, plant.client() as client:
+        heard = client.get(f"/v1/tracks/{job['track_id']}/features").json()
+    assert (heard["key"], heard["recipe"]) == ("D", "features-1")
