@@ -2,8 +2,9 @@
 
     python -m benchmarks.fingerprint.scale --tracks 1000000
 
-The rows are synthetic, with terms as those of composed pieces; the queries are real ones, of pieces
-that are indexed among them and of pieces that are not. A million tracks need 25 GB of disk.
+The rows are synthetic, with terms as often equal as those of different pieces; the queries are
+real ones, of pieces that are indexed among them and of pieces that are not. A million tracks need
+25 GB of disk.
 """
 
 import argparse
@@ -89,23 +90,19 @@ def _print_pieces(folder: Path) -> list[Items]:
 def _make_rows(printed: Sequence[Items], tracks: int) -> Rows:
     """Return the terms of synthetic tracks and their places, in the order of the index.
 
-    A hundredth of all terms are common ones, as in the pieces; of the others two are equal about
-    once in thirty million. A term is a real one with up to thirteen bits turned, or one of a
-    hundred as it is.
+    A hundredth of all terms are one of a hundred common ones, as in the pieces; of the others,
+    which have 25 bits of their own, two are equal about once in thirty million.
     """
     dice = np.random.default_rng(1)
-    real = np.concatenate([find_terms(items)[0] for items in printed])
-    bits = np.array(TERM_BITS, np.uint32)
+    common = np.concatenate([find_terms(items)[0] for items in printed])[:100]
+    mask = np.uint32(sum(TERM_BITS[:-1]))
     length = round(_TRACK_S / HOP_S)
     parts = []
     for start in range(0, tracks, 2000):
         count = min(2000, tracks - start)
-        terms = dice.choice(real, (count, length))
-        rare = dice.random((count, length)) > 0.01
-        for _ in range(13):
-            turned = rare & (dice.random((count, length)) < 0.5)
-            terms ^= np.where(turned, bits[dice.integers(0, len(bits), (count, length))], 0)
-        terms = np.where(rare, terms, real[dice.integers(0, 100, (count, length))])
+        rare = dice.integers(0, 1 << 32, (count, length), np.uint32) & mask
+        is_common = dice.random((count, length), np.float32) < 0.01
+        terms = np.where(is_common, dice.choice(common, (count, length)), rare)
         numbers = np.repeat(np.arange(start, start + count), length)
         positions = np.tile(np.arange(length, dtype=np.int32), count)
         flat = terms.ravel()
