@@ -31,7 +31,7 @@ from pipeline.hearing.spectra import RATE_HZ
 CERTAIN = 0.95
 """From which confidence on a sound is taken for the recording."""
 
-FEW_TERMS = 32
+FEW_TERMS = 24
 """How many terms of a fingerprint are looked for at first."""
 
 _SEMITONE = 2 ** (1 / 12)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.audio_tools import BROKEN, FIXTURES
-from tests.e2e.servers import LATHE, Plant, accepted, deliver, wait_for_job, wait_until
+from tests.e2e.servers import LATHE, Plant, QuickPlant, accepted, deliver, wait_for_job, wait_until
 
 PUBLISHED = ["prelude.flac", "canon-1.flac", "ode.aiff", "speech.flac", "silence.flac", "tiny.wav"]
 DAMAGED: dict[str, tuple[str, list[str]]] = {
@@ -25,7 +25,7 @@ DAMAGED: dict[str, tuple[str, list[str]]] = {
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """A plant whose origin has published and gone."""
-    plant = Plant(tmp_path_factory.mktemp("matching") / "state", TERRITORY="US")
+    plant = QuickPlant(tmp_path_factory.mktemp("matching") / "state")
     with plant, plant.client() as client:
         jobs = [
             accepted(deliver(client, FIXTURES / name, isrc=f"ZZTST26{number:05}", title=name))
@@ -63,7 +63,7 @@ def convert(source: Path, target: Path, *options: str) -> Path:
 
 def test_what_a_label_delivers_in_another_file_is_kept_once(tmp_path: Path) -> None:
     packed = convert(FIXTURES / "ode.wav", tmp_path / "packed.flac")
-    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+    with QuickPlant(tmp_path / "state") as plant:
         first = send(plant, plant.key, FIXTURES / "ode.wav", "ZZTST2600001")
         again = send(plant, plant.key, packed, "ZZTST2600002")
         assert (first["state"], first["resembles"]) == ("done", [])
@@ -81,7 +81,7 @@ def test_what_a_label_delivers_in_another_file_is_kept_once(tmp_path: Path) -> N
 
 def test_a_remaster_is_related_and_not_the_same(tmp_path: Path) -> None:
     loud = convert(FIXTURES / "prelude.flac", tmp_path / "loud.flac", "-af", "bass=g=3,volume=2dB")
-    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+    with QuickPlant(tmp_path / "state") as plant:
         first = send(plant, plant.key, FIXTURES / "prelude.flac", "ZZTST2600001")
         remaster = send(plant, plant.key, loud, "ZZTST2600002")
         (kin,) = remaster["resembles"]
@@ -97,7 +97,7 @@ def test_what_another_label_has_published_waits_for_an_operator(tmp_path: Path, 
     theirs = FIXTURES / "prelude.flac"
     if how == "the same recording":
         theirs = convert(theirs, tmp_path / "theirs.flac", "-af", "volume=-3dB", "-ss", "1")
-    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+    with QuickPlant(tmp_path / "state") as plant:
         first = send(plant, plant.key, FIXTURES / "prelude.flac", "ZZTST2600001")
         other = plant.make_key("another-label")
         held = send(plant, other, theirs, "ZZTST2600002")
@@ -184,7 +184,7 @@ def test_a_report_that_is_none_is_refused(plant: Plant, tmp_path: Path) -> None:
 
 
 def test_masters_of_old_recipes_are_heard_again(tmp_path: Path) -> None:
-    with Plant(tmp_path / "state", TERRITORY="US") as plant:
+    with QuickPlant(tmp_path / "state") as plant:
         job = send(plant, plant.key, FIXTURES / "canon-1.flac", "ZZTST2600001")
         send(plant, plant.key, FIXTURES / "tiny.wav", "ZZTST2600002")
     with sqlite3.connect(plant.state / "catalogue.sqlite3") as catalogue:
@@ -192,7 +192,6 @@ def test_masters_of_old_recipes_are_heard_again(tmp_path: Path) -> None:
         catalogue.execute("DELETE FROM fingerprints")
         catalogue.execute("UPDATE features SET recipe = 'features-0', heard = '{}'")
     catalogue.close()
-    assert match(plant, FIXTURES / "canon-1.flac")[0]["outcome"] == "unmatched"
     told = [json.loads(line) for line in plant.run("rehear", "--json").splitlines()]
     assert [each["code"] for each in told] == [None, None]
     assert plant.run("rehear", "--json") == ""

@@ -9,7 +9,7 @@ import pytest
 
 from catalogue.errors import RequestInvalid, TerritoryNotLicensed, TrackNotFound, TrackNotReady
 from tests.audio_tools import FIXTURES
-from tests.e2e.servers import Plant, accepted, deliver, wait_for_job, wait_until
+from tests.e2e.servers import Plant, QuickPlant, accepted, deliver, wait_for_job, wait_until
 from tests.e2e.test_problems import require_problem
 
 TRACKS = {
@@ -26,7 +26,7 @@ ELSEWHERE = "signal-sweep.wav"
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
-    with Plant(tmp_path_factory.mktemp("similar") / "state", TERRITORY="US") as plant:
+    with QuickPlant(tmp_path_factory.mktemp("similar") / "state") as plant:
         yield plant
 
 
