@@ -1,5 +1,5 @@
 # Every target sets up what it needs by itself.
-.PHONY: run test test-clients chaos check bench bench-features lock clean
+.PHONY: run test test-clients chaos check bench bench-features bench-fingerprint lock clean
 
 ROUNDS ?= 100
 
@@ -33,11 +33,19 @@ bench:
 	@.venv/bin/python -m benchmarks.press
 	@.venv/bin/python -m benchmarks.plant
 	@.venv/bin/python -m benchmarks.features --pieces 24
+	@.venv/bin/python -m benchmarks.fingerprint --pieces 24 --queried 3
+	@.venv/bin/python -m benchmarks.fingerprint.scale --tracks 20000
+	@.venv/bin/python -m benchmarks.similar
 
 # Tempo, key and scores of composed music, beside the truth.
 bench-features:
 	@tools/setup dev
 	@.venv/bin/python -m benchmarks.features
+
+# What is known again of damaged recordings, class by class, and what is rightly not.
+bench-fingerprint:
+	@tools/setup dev
+	@.venv/bin/python -m benchmarks.fingerprint
 
 # Needs uv; run it after changing the dependencies in pyproject.toml.
 lock:

@@ -320,6 +320,14 @@ class JobStateWrong(Conflict):
     advice = "See where it stands with `lathe jobs show`."
 
 
+class RecordingElsewhere(Conflict):
+    """A delivered master is a recording that another label has published."""
+
+    code = "recording-elsewhere"
+    title = "Another label has published this recording"
+    advice = "An operator compares the rights and says `lathe jobs approve` or `lathe jobs cancel`."
+
+
 class PlaceCondemned(Unavailable):
     """Orphaned objects are being removed just where new ones are to be put."""
 
@@ -392,6 +400,12 @@ class ListUnreadable(InvalidInput):
     code = "list-unreadable"
     title = "The list of masters cannot be read"
     advice = "Give a text file in UTF-8 with one path a line, or - for standard input."
+
+
+class ReportUnreadable(InvalidInput):
+    code = "report-unreadable"
+    title = "The report that is to be gone on with is none"
+    advice = "Name the report of an earlier run, or a file that does not exist yet."
 
 
 class AddressUnavailable(Unavailable):

@@ -19,10 +19,13 @@ class JobEvent(StrEnum):
     QUARANTINE = "quarantine"
     CANCEL = "cancel"
     REVIVE = "revive"
+    WITHHOLD = "withhold"
+    APPROVE = "approve"
 
 
 _QUEUED, _RUNNING, _DONE = JobState.QUEUED, JobState.RUNNING, JobState.DONE
 _FAILED, _QUARANTINED, _CANCELLED = JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED
+_HELD = JobState.HELD
 
 _EDGES: Mapping[JobEvent, tuple[frozenset[JobState], JobState]] = {
     JobEvent.CLAIM: (frozenset({_QUEUED}), _RUNNING),
@@ -33,8 +36,10 @@ _EDGES: Mapping[JobEvent, tuple[frozenset[JobState], JobState]] = {
     JobEvent.PUBLISH: (frozenset({_RUNNING}), _DONE),
     JobEvent.FAIL: (frozenset({_RUNNING}), _FAILED),
     JobEvent.QUARANTINE: (frozenset({_QUEUED, _RUNNING, _FAILED}), _QUARANTINED),
-    JobEvent.CANCEL: (frozenset({_QUEUED, _RUNNING}), _CANCELLED),
-    JobEvent.REVIVE: (frozenset({_FAILED, _QUARANTINED, _CANCELLED}), _QUEUED),
+    JobEvent.CANCEL: (frozenset({_QUEUED, _RUNNING, _HELD}), _CANCELLED),
+    JobEvent.REVIVE: (frozenset({_FAILED, _QUARANTINED, _CANCELLED, _HELD}), _QUEUED),
+    JobEvent.WITHHOLD: (frozenset({_RUNNING}), _HELD),
+    JobEvent.APPROVE: (frozenset({_HELD}), _QUEUED),
 }
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
+
+from pydantic import Field
 
 TrackId = NewType("TrackId", str)
 JobId = NewType("JobId", str)
@@ -189,7 +191,8 @@ class Features:
 
     Scores, strengths and confidences are from 0 to 1; ``key`` is one of 12 tonics and ``mode``
     major or minor. Tempo and key are None where there is no pulse, or no pitch that stands out.
-    ``vector`` has 50 numbers, for distances between masters of one ``recipe``.
+    ``vector`` has 50 numbers, for distances between masters of one ``recipe``. Loudness is that of
+    EBU R 128, None in silence and where it was not measured.
     """
 
     recipe: str
@@ -205,6 +208,78 @@ class Features:
     acousticness: float
     beats_s: tuple[float, ...]
     vector: tuple[float, ...]
+    loudness_lufs: float | None = None
+    loudness_range_lu: float | None = None
+
+
+class Measure(StrEnum):
+    """What distance between tracks is measured by: scores with weights, or the whole vector."""
+
+    SCORES = "scores"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprint:
+    """What a recording is known by again: Chromaprint over all of it.
+
+    ``encoded`` is Chromaprint's own compressed form, as AcoustID takes it. ``terms`` are those of
+    its items that are indexed, as signed numbers of 32 bits, each with its position; empty when
+    there is too little in it to know anything by. ``recipe`` tells how both were made.
+    """
+
+    recipe: str
+    encoded: str
+    terms: Annotated[tuple[tuple[int, int], ...], Field(exclude=True)] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Print:
+    """A fingerprint as the catalogue keeps it, under a number of its own."""
+
+    number: int
+    master_sha256: Sha256
+    encoded: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recognition:
+    """A published master in which another sound was recognised.
+
+    ``confidence`` is the probability that both are one recording. ``offset_s`` is where in the
+    master the sound begins, ``speed`` how much faster than the master it runs, ``coverage`` the
+    share of it that was found there, and ``bit_error_rate`` how unlike it is where it was found.
+    """
+
+    master_sha256: Sha256
+    confidence: float
+    offset_s: float
+    speed: float
+    coverage: float
+    bit_error_rate: float
+
+
+class Kinship(StrEnum):
+    """How two masters are one: the same bytes, the same samples, or the same recording."""
+
+    SAME_FILE = "same-file"
+    SAME_SAMPLES = "same-samples"
+    SAME_RECORDING = "same-recording"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resemblance:
+    """A published track that a delivered master is kin to, with the evidence.
+
+    The numbers are those of a Recognition; of the same samples they are certain.
+    """
+
+    track_id: TrackId
+    kinship: Kinship
+    confidence: float = 1.0
+    offset_s: float = 0.0
+    speed: float = 1.0
+    bit_error_rate: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +289,7 @@ class Pressing:
     master: Master
     decoded: Decoded
     features: Features
+    fingerprint: Fingerprint
     renditions: tuple[Rendition, ...]
     refused: tuple[TierRefused, ...]
 
@@ -283,6 +359,7 @@ class JobState(StrEnum):
     FAILED = "failed"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
+    HELD = "held"
 
     @property
     def final(self) -> bool:
@@ -307,7 +384,8 @@ class Job:
 
     ``attempts`` counts claims, so that it survives a killed worker. ``claim`` is the fencing
     token of the worker that holds the job, ``worker`` that one, or the last one of a
-    job that has ended.
+    job that has ended. ``resembles`` are the tracks that its master was found to be kin to;
+    ``approved`` is whether an operator lets it be published in spite of them.
     """
 
     id: JobId
@@ -326,6 +404,8 @@ class Job:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    resembles: tuple[Resemblance, ...] = ()
+    approved: bool = False
 
 
 class AttemptEnd(StrEnum):
@@ -339,6 +419,7 @@ class AttemptEnd(StrEnum):
     SILENT = "silent"
     CANCELLED = "cancelled"
     QUARANTINED = "quarantined"
+    HELD = "held"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,14 +12,19 @@ from catalogue.nouns import (
     Attempt,
     Delivery,
     Features,
+    Fingerprint,
     Job,
     JobId,
     JobState,
+    Measure,
     Metadata,
     Pressing,
+    Print,
     Reason,
     Rendition,
     RenditionId,
+    Resemblance,
+    Sha256,
     Track,
     TrackId,
     WorkQueue,
@@ -69,6 +74,19 @@ class Keys(Protocol):
         """Return whether no key was ever made."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeardMaster:
+    """What tracks are compared by: see Features."""
+
+    master_sha256: Sha256
+    heard_at: datetime
+    tempo_bpm: float | None
+    energy: float
+    valence: float
+    danceability: float
+    vector: tuple[float, ...]
+
+
 class Tracks(Protocol):
     """Recordings, what labels said of them, and their published renditions."""
 
@@ -89,11 +107,46 @@ class Tracks(Protocol):
         Raises TrackNotFound.
         """
 
+    def master_of(self, track_id: TrackId) -> Sha256 | None:
+        """Return the master that a track is heard from now; None when it is not published."""
+
+    def heard_since(
+        self, recipe: str, *, since: datetime, after: str, limit: int
+    ) -> list[HeardMaster]:
+        """Return up to ``limit`` masters' features of ``recipe``, in the order they were heard.
+
+        Those heard later than ``since``, and those heard then whose hash is greater than ``after``.
+        """
+
+    def compared(self, masters: Collection[Sha256]) -> list[HeardMaster]:
+        """Return what was heard in some masters."""
+
+    def heard_from(self, masters: Collection[Sha256]) -> list[tuple[Sha256, Track]]:
+        """Return the published tracks of ``masters``, without renditions."""
+
     def page(self, *, after: str, limit: int) -> list[Track]:
         """Return up to ``limit`` published tracks, without renditions, by id after ``after``."""
 
     def rendition(self, rendition_id: RenditionId) -> Rendition | None:
         """Return a published rendition, current or not; None when there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbour:
+    """A master, and how far from what was asked about it stands."""
+
+    master_sha256: Sha256
+    distance: float
+
+
+class Atlas(Protocol):
+    """Where every master stands among the others of one recipe of features."""
+
+    def nearest(self, heard: Features, *, by: Measure, count: int) -> list[Neighbour]:
+        """Return the ``count`` masters nearest to what was heard, the nearest first.
+
+        What was heard within the last seconds may not be among them yet.
+        """
 
 
 class Jobs(Protocol):
@@ -172,12 +225,79 @@ class Jobs(Protocol):
         current: Sequence[RenditionId],
         pressing: Pressing | None,
         now: datetime,
+        resembles: Sequence[Resemblance] = (),
     ) -> None:
         """End a job well: in one transaction, publish what was pressed and point its track at it.
 
         ``current`` are the renditions that the track has from now on; ``pressing`` is what was
         made, or None when all of them were published before. Publishing twice changes nothing.
         """
+
+    def withhold(
+        self,
+        job_id: JobId,
+        claim: str,
+        *,
+        reason: Reason,
+        resembles: Sequence[Resemblance],
+        now: datetime,
+    ) -> None:
+        """End a job that is not published unless an operator approves it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackOf:
+    """A track, and the label that delivered it."""
+
+    track_id: TrackId
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipes:
+    """By what recipes a master is heard now."""
+
+    features: str
+    fingerprint: str
+
+
+POSITION_BITS = 20
+"""How many bits of a place are a position in a fingerprint; one of 36 hours fits."""
+
+
+class Prints(Protocol):
+    """Fingerprints of published masters, found by their terms."""
+
+    def postings(self, terms: Collection[int], *, most: int) -> Sequence[tuple[int, int]]:
+        """Return where ``terms`` stand: each with a place; none of what has ``most`` or more.
+
+        A place is the number of a fingerprint, shifted by POSITION_BITS, and the position in it.
+        """
+
+    def read(self, numbers: Collection[int]) -> list[Print]:
+        """Return the fingerprints that have these numbers."""
+
+    def tracks_of(self, master_sha256: Sha256) -> list[TrackOf]:
+        """Return the tracks that are heard from a master now, the oldest first."""
+
+    def unheard(self, *, recipes: Recipes, after: str, limit: int) -> list[Sha256]:
+        """Return up to ``limit`` published masters that were not heard by ``recipes``.
+
+        By their hashes, after ``after``.
+        """
+
+    def keep(
+        self,
+        master_sha256: Sha256,
+        *,
+        features: Features,
+        fingerprint: Fingerprint,
+        now: datetime,
+    ) -> None:
+        """Keep what was heard in a published master, in the place of what other recipes heard."""
+
+    def twins(self, pcm_sha256: Sha256) -> list[Sha256]:
+        """Return the published masters that decode to the same samples."""
 
 
 class Desk(Protocol):
@@ -207,6 +327,9 @@ class Desk(Protocol):
 
     def revive(self, job_id: JobId, *, now: datetime) -> None:
         """Queue a job again that ended without success; raises JobStateWrong for any other."""
+
+    def approve(self, job_id: JobId, *, now: datetime) -> None:
+        """Queue a job again that was withheld, to be published. Raises JobStateWrong."""
 
     def quarantine(self, job_id: JobId, *, reason: Reason, now: datetime) -> None:
         """Set a job aside until it is revived. Raises JobStateWrong."""

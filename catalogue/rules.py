@@ -14,6 +14,9 @@ REFRESH_AFTER = timedelta(minutes=50)
 
 ANONYMOUS_SESSION = "anon"
 
+SCORE_WEIGHTS = {"tempo": 0.2, "energy": 0.3, "valence": 0.3, "danceability": 0.2}
+"""How much each score counts in the distance between two tracks; a tempo counts by its octaves."""
+
 
 def plan_tiers(master: Master, ladder: Sequence[Tier]) -> tuple[list[Tier], list[TierRefused]]:
     """Return the tiers that ``master`` honestly fills, in ladder order, and those it does not."""
@@ -47,20 +50,24 @@ class Grant:
     refresh_after: datetime
 
 
+def is_licensed(track: Track, territory: str | None) -> bool:
+    """Return whether ``track`` may be streamed in ``territory``, which may not be known."""
+    licensed = {right.territory for right in track.metadata.rights}
+    return WORLDWIDE in licensed or territory in licensed
+
+
 def grant_stream(track: Track, *, territory: str | None, session: str, now: datetime) -> Grant:
     """Return the grant to stream ``track`` in ``territory`` now.
 
     The expiry is at least ``URL_LIFE`` away and rounded up to ``URL_ROUNDING``, so that equal
     requests get equal URLs. Raises TrackNotReady, TerritoryUndetermined, TerritoryNotLicensed.
     """
-    licensed = {right.territory for right in track.metadata.rights}
-    if WORLDWIDE not in licensed:
+    if not is_licensed(track, territory):
         if territory is None:
             raise TerritoryUndetermined("The track is not licensed worldwide.", track=track.id)
-        if territory not in licensed:
-            raise TerritoryNotLicensed(
-                f"The track is not licensed in {territory}.", track=track.id, territory=territory
-            )
+        raise TerritoryNotLicensed(
+            f"The track is not licensed in {territory}.", track=track.id, territory=territory
+        )
     if not track.renditions:
         raise TrackNotReady("No rendition of it has been published.", track=track.id)
     step = URL_ROUNDING.total_seconds()

@@ -2,10 +2,13 @@
 
 import socket
 import threading
+from collections.abc import Callable
+from functools import cache
 
 import uvicorn
 
 from catalogue.errors import AddressUnavailable
+from catalogue.port import Atlas
 from lathe.wiring import House, new_id, now, open_ring
 from origin.app import build_app
 from origin.renditions import PublishedRenditions
@@ -30,7 +33,19 @@ def build_services(house: House) -> Services:
         territory=settings.territory or None,
         trusted_edges=settings.trusted_edges,
         max_master_bytes=settings.max_master_bytes,
+        open_atlas=_atlases(house),
     )
+
+
+def _atlases(house: House) -> Callable[[str], Atlas]:
+    @cache
+    def open_atlas(recipe: str) -> Atlas:
+        # An origin loads numpy when somebody first asks for similar tracks, and not before.
+        from origin.atlas import FileAtlas
+
+        return FileAtlas(house.settings.state / "atlas", recipe, house.tracks)
+
+    return open_atlas
 
 
 class Origin:

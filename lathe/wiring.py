@@ -20,10 +20,11 @@ from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
+from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
-from catalogue.port import Desk, Holds, Jobs, Keys, StoredKey, Tracks, WorkerName
+from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
@@ -62,6 +63,7 @@ class Records:
     jobs: Jobs
     desk: Desk
     holds: Holds
+    prints: Prints
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +109,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "jobs": SqlJobs(engine),
         "desk": SqlDesk(engine),
         "holds": SqlHolds(engine),
+        "prints": SqlPrints(engine),
     }
 
 
@@ -173,7 +176,7 @@ def build_plant(
     """Return the workers of this process on ``queues``, not started yet."""
     # The workers' room loads the pipeline; an origin without workers never does.
     from pipeline.tiers import read_ladder
-    from workers.actors import declare_press
+    from workers.actors import Presser, declare_press
 
     settings = house.settings
     patience = Patience(
@@ -190,10 +193,11 @@ def build_plant(
         shutting_down=shutting_down,
         measures=measures,
     )
-    declare_press(
-        house.broker,
+    presser = Presser(
         ledger=ledger,
         jobs=house.jobs,
+        tracks=house.tracks,
+        prints=house.prints,
         holds=house.holds,
         store=house.store,
         ladder=read_ladder(settings.ladder),
@@ -201,6 +205,7 @@ def build_plant(
         now=now,
         measures=measures,
     )
+    declare_press(house.broker, presser)
     sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
     tidy = partial(remove_leftovers, house.store, house.holds, now=now)
     return Plant(

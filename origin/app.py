@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from origin import chunks, deliveries, health, problems, tracks
+from origin import chunks, deliveries, health, problems, similar, tracks
 from origin.services import Services
 
 _DESCRIPTION = """A chunked streaming origin for music. Labels deliver masters and watch their jobs;
@@ -28,7 +28,7 @@ def build_api(services: Services) -> FastAPI:
     )
     api.state.services = services
     problems.install(api)
-    for module in (deliveries, tracks, chunks, health):
+    for module in (deliveries, tracks, similar, chunks, health):
         api.include_router(module.router)
     page = (files("origin") / "page.html").read_text("utf-8")
 
@@ -59,8 +59,8 @@ def build_app(services: Services) -> ASGIApp:
     return CORSMiddleware(
         build_api(services),
         allow_origins=["*"],
-        allow_methods=["GET", "HEAD"],
-        allow_headers=["Range", "If-None-Match", "If-Range"],
+        allow_methods=["GET", "HEAD", "POST"],
+        allow_headers=["Content-Type", "Range", "If-None-Match", "If-Range"],
         expose_headers=["Content-Length", "Content-Range", "Date", "ETag"],
         max_age=86_400,
     )

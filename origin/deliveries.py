@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from catalogue.nouns import (
     Job,
     JobId,
     JobState,
+    Kinship,
     Metadata,
     Right,
     TrackId,
@@ -54,6 +56,17 @@ class DeliveryMetadata(BaseModel):
     )
 
 
+class Kin(BaseModel):
+    """A published track that the delivered master is kin to."""
+
+    track_id: str
+    kinship: Kinship
+    confidence: float = Field(ge=0, le=1, description="the probability that both are one recording")
+    offset_s: float = Field(description="where in the track the delivered master begins")
+    speed: float = Field(description="how much faster the delivered master runs")
+    bit_error_rate: float = Field(ge=0, le=1, description="how unlike the fingerprints are")
+
+
 class JobStatus(BaseModel):
     """Where a job stands."""
 
@@ -70,6 +83,7 @@ class JobStatus(BaseModel):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    resembles: list[Kin] = Field(description="published tracks that the master is kin to")
 
 
 _FORM = {
@@ -199,4 +213,5 @@ def _status(job: Job) -> JobStatus:
         created_at=job.created_at,
         updated_at=job.updated_at,
         finished_at=job.finished_at,
+        resembles=[Kin.model_validate(asdict(kin)) for kin in job.resembles],
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
-from catalogue.port import Holds, Jobs, Keys, Tracks
+from catalogue.port import Atlas, Holds, Jobs, Keys, Tracks
 from origin.renditions import PublishedRenditions
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
@@ -18,8 +18,9 @@ TERRITORY_HEADER = "x-lathe-territory"
 class Services:
     """The origin's parts.
 
-    ``territory`` is where listeners are when no trusted edge says it (null: not known), and
-    ``trusted_edges`` are the peers whose ``X-Lathe-Territory`` header is believed.
+    ``open_atlas`` gives the atlas of a recipe of features. ``territory`` is where listeners are
+    when no trusted edge says it (null: not known), and ``trusted_edges`` are the peers whose
+    ``X-Lathe-Territory`` header is believed.
     """
 
     keys: Keys
@@ -35,3 +36,4 @@ class Services:
     territory: str | None
     trusted_edges: tuple[IPv4Network | IPv6Network, ...]
     max_master_bytes: int
+    open_atlas: Callable[[str], Atlas]

@@ -63,7 +63,7 @@ def list_tracks(
     """Return published tracks in the order of their ids."""
     found = parts.tracks.page(after=after, limit=limit)
     last = found[-1].id if len(found) == limit else None
-    return TrackPage(tracks=[_summarise(track) for track in found], next=last)
+    return TrackPage(tracks=[summarise(track) for track in found], next=last)
 
 
 class TrackFeatures(BaseModel):
@@ -81,6 +81,8 @@ class TrackFeatures(BaseModel):
     danceability: float
     acousticness: float
     beats_s: list[float]
+    loudness_lufs: float | None = Field(description="integrated, EBU R 128; null in silence")
+    loudness_range_lu: float | None = Field(description="EBU Tech 3342")
 
 
 @router.get(
@@ -198,7 +200,8 @@ def _fresh(request: Request, body: bytes, media_type: str) -> Response:
     return Response(body, headers=headers, media_type=media_type)
 
 
-def _summarise(track: Track) -> TrackSummary:
+def summarise(track: Track) -> TrackSummary:
+    """Return a track as lists show it."""
     return TrackSummary(
         id=track.id,
         title=track.metadata.title,

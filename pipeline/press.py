@@ -23,11 +23,13 @@ from pipeline import ffmpeg
 from pipeline.cutting.cut import Cut, Cutter, Put
 from pipeline.cutting.mp4_chunks import Mp4Cutter
 from pipeline.cutting.ogg_chunks import OggCutter
+from pipeline.hearing.fingerprint import Fingerprinter, build_fingerprint
 from pipeline.hearing.listener import Listener
 from pipeline.lanes import plan_lanes
+from pipeline.loudness import LoudnessMeter
 from pipeline.master import probe_master
 from pipeline.recipe import Recipe, plan_recipe
-from pipeline.transcode import transcode
+from pipeline.transcode import pcm_bits, transcode
 from storage.keys import rendition_key
 from storage.port import ObjectStore
 
@@ -96,11 +98,24 @@ def press(
     ]
     progress = _progress(master, report)
     with tempfile.TemporaryFile() as spool:
-        listener = Listener(spool)
+        listener, printer = Listener(spool), Fingerprinter()
+
+        def listen(data: bytes) -> None:
+            listener.feed(data)
+            printer.feed(data)
+
+        meter = build_meter(master)
         decoded = transcode(
-            path, master, work, listen=listener.feed, progress=progress, should_stop=should_stop
+            path,
+            master,
+            work,
+            listen=listen,
+            meter=meter.feed,
+            progress=progress,
+            should_stop=should_stop,
         )
-        features = listener.finish().features()
+        features = listener.finish().features(meter.finish())
+        fingerprint = build_fingerprint(printer.finish())
     report("publish", 99)
     kept, empty = _sort_out_empty(master, plan.recipes, decoded.samples)
     if not kept:
@@ -109,11 +124,17 @@ def press(
         master=master,
         decoded=decoded,
         features=features,
+        fingerprint=fingerprint,
         renditions=tuple(
             _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
         ),
         refused=(*plan.refused, *empty),
     )
+
+
+def build_meter(master: Master) -> LoudnessMeter:
+    """Return a meter for a master's PCM as it is decoded."""
+    return LoudnessMeter(rate_hz=master.rate_hz, channels=master.channels, bits=pcm_bits(master))
 
 
 def _no_tier(refused: Sequence[TierRefused]) -> NoTierEarned:

@@ -36,10 +36,11 @@ Progress = Callable[[int], None]
 
 
 class PcmTap:
-    """Hashes and counts the master's PCM as it passes."""
+    """Hashes and counts the master's PCM as it passes, and gives it to a meter."""
 
-    def __init__(self, master: Master, progress: Progress) -> None:
-        self._frame_bytes = master.channels * (2 if master.bits == 16 else 3)
+    def __init__(self, master: Master, meter: ffmpeg.Consumer, progress: Progress) -> None:
+        self._frame_bytes = master.channels * pcm_bits(master) // 8
+        self._meter = meter
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False) if master.audio_md5 else None
         self._size_bytes = 0
@@ -56,6 +57,7 @@ class PcmTap:
         if self._md5 is not None:
             self._md5.update(data)
         self._size_bytes += len(data)
+        self._meter(data)
         self._progress(self.samples)
 
     def decoded(self) -> Decoded:
@@ -73,16 +75,17 @@ def transcode(
     lanes: Sequence[Sequence[tuple[Recipe, Cutter]]],
     *,
     listen: ffmpeg.Consumer,
+    meter: ffmpeg.Consumer,
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> Decoded:
     """Decode the master once, feed every encoder, and give each cutter its encoder's output.
 
-    ``listen`` gets the sound as ``pipeline.hearing`` takes it.
+    ``listen`` gets the sound as ``pipeline.hearing`` takes it, ``meter`` the master's own PCM.
     Raises MasterTruncated, MasterCorrupt, MasterChecksum, MasterChangesFormat, EncoderInexact,
     EncoderFailed and Stopped; what the cutters have stored by then is never published.
     """
-    tap = PcmTap(master, progress)
+    tap = PcmTap(master, meter, progress)
     with ffmpeg.open_pipes(1 + len(lanes) + sum(map(len, lanes))) as pipes:
         spare = iter(pipes)
         pcm, sound, links = next(spare), next(spare), [next(spare) for _ in lanes[1:]]
@@ -107,13 +110,31 @@ def transcode(
     return tap.decoded()
 
 
-def decode_sound(path: Path, master: Master, listen: ffmpeg.Consumer) -> None:
-    """Decode the master and give ``listen`` its sound as ``pipeline.hearing`` takes it.
+def pcm_bits(master: Master) -> int:
+    """Return how many bits a master's PCM has as it is decoded."""
+    return 16 if master.bits == 16 else 24
 
-    Raises MasterCorrupt, MasterChangesFormat, EncoderFailed and ToolKilled.
+
+def decode_master(
+    path: Path, master: Master, *, listen: ffmpeg.Consumer, meter: ffmpeg.Consumer
+) -> None:
+    """Decode a master, and give what ``transcode`` gives, without encoding anything.
+
+    Raises MasterCorrupt, MasterChangesFormat, EncoderFailed, ToolMissing and ToolKilled.
+    """
+    with ffmpeg.open_pipes(2) as (pcm, sound):
+        commands = build_commands(path, master, [[]], pcm=pcm, sound=sound, links=[], sinks=[[]])
+        ffmpeg.run_ffmpegs(commands, {pcm: meter, sound: listen})
+
+
+def decode_sound(path: Path, listen: ffmpeg.Consumer) -> None:
+    """Decode any file and give ``listen`` its sound as ``pipeline.hearing`` takes it.
+
+    Damage is passed over. Raises MasterCorrupt, MasterChangesFormat,
+    EncoderFailed, ToolMissing and ToolKilled.
     """
     with ffmpeg.open_pipes(1) as (sound,):
-        source, options = _open(master)
+        source, options = _open(strict=False)
         arguments = _compile([_listen(source, sound)])
         command = ffmpeg.Command(
             arguments=[*options, *_name_master(arguments, path)], master=path, sinks=[sound]
@@ -140,10 +161,10 @@ def build_commands(
     own = list(zip(lanes[0], sinks[0], strict=True))
     whole = [(recipe, sink) for recipe, sink in own if recipe.tier.hires]
     based = [(recipe, sink) for recipe, sink in own if not recipe.tier.hires]
-    source, options = _open(master)
+    source, options = _open(strict=_is_strict(master))
     needs_base = bool(links or based)
     taps = _split(source, 2 + len(whole))
-    outputs = [_raw(taps.pop(), pcm, "s16le" if master.bits == 16 else "s24le")]
+    outputs = [_raw(taps.pop(), pcm, f"s{pcm_bits(master)}le")]
     outputs += [_encode(taps.pop(), recipe, sink, master) for recipe, sink in whole]
     if not needs_base:
         outputs.append(_listen(taps.pop(), sound))
@@ -161,10 +182,9 @@ def build_commands(
     return [first, *map(partial(_build_lane, master), links, lanes[1:], sinks[1:])]
 
 
-def _open(master: Master) -> tuple[Any, list[str]]:
+def _open(*, strict: bool) -> tuple[Any, list[str]]:
     """Return the master's sound in a graph, and the options that come before its input."""
     # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
-    strict = _is_strict(master)
     opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=strict)}
     source = graph.input(_MASTER, **opened)["a:0"].filter("asetpts", _COUNTED_TIME)
     return source, ["-xerror"] if strict else []

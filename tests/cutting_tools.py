@@ -53,6 +53,7 @@ def encoded(samples: int) -> dict[Codec, bytes]:
             plan.master,
             [lane],
             listen=lambda _: None,
+            meter=lambda _: None,
             progress=lambda _: None,
             should_stop=lambda: False,
         )

@@ -2,79 +2,132 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path, PurePath
 
 import dramatiq
 
 from catalogue.errors import InvalidInput
-from catalogue.nouns import Delivery, JobId, Pressing, Tier, WorkQueue
-from catalogue.port import Holds, Jobs
+from catalogue.nouns import (
+    Delivery,
+    JobId,
+    Pressing,
+    RenditionId,
+    Tier,
+    WorkQueue,
+)
+from catalogue.port import Holds, Jobs, Prints, Tracks
 from pipeline.press import PressPlan, plan_press, press
 from storage.keys import master_key, rendition_place
 from storage.port import ObjectStore
 from workers.broker import PRESS_ACTOR
+from workers.kinship import explain_kin, find_family
 from workers.ledger import HeldJob, Ledger, Moved
 from workers.measures import Measures
 
 _LONGEST_PRESS = timedelta(days=2)
 
 
-def declare_press(
-    broker: dramatiq.Broker,
-    *,
-    ledger: Ledger,
-    jobs: Jobs,
-    holds: Holds,
-    store: ObjectStore,
-    ladder: Sequence[Tier],
-    lanes: int,
-    now: Callable[[], datetime],
-    measures: Measures,
-) -> None:
-    """Declare the actor that presses the master of a job and publishes what came of it."""
-
-    def work(held: HeldJob) -> None:
-        delivery = jobs.delivery(held.job.id)
-        held.report("probe", 0)
-        with store.as_file(master_key(delivery.master_sha256)) as path:
-            try:
-                plan = plan_press(path, delivery.master_sha256, ladder)
-                wanted = plan.rendition_ids()
-                pressing = None
-                if jobs.missing(wanted):
-                    pressing = make(held, delivery, path, plan)
-                    wanted = [rendition.id for rendition in pressing.renditions]
-            except InvalidInput as fault:
-                raise _named(fault, path.name, delivery.filename) from fault
-        held.report("publish", 99)
-        jobs.publish(held.job.id, held.claim, current=wanted, pressing=pressing, now=now())
-
-    def make(held: HeldJob, delivery: Delivery, path: Path, plan: PressPlan) -> Pressing:
-        if held.job.queue is WorkQueue.LIGHT:
-            raise Moved(delivery.queue)
-        places = [rendition_place(rendition_id) for rendition_id in plan.rendition_ids()]
-        holds.hold(places, held.claim, until=now() + _LONGEST_PRESS)
-        held.when_lost = lambda: holds.leave(places, held.claim, now=now())
-        began = time.monotonic()
-        pressing = press(
-            path, plan, store, lanes=lanes, report=held.report, should_stop=held.should_stop
-        )
-        music_s = pressing.decoded.samples / pressing.master.rate_hz
-        measures.observe_press(music_s, time.monotonic() - began)
-        return pressing
-
-    def press_job(job_id: str) -> None:
-        ledger.run(JobId(job_id), work)
-
+def declare_press(broker: dramatiq.Broker, presser: "Presser") -> None:
+    """Declare the actor that presses the master of a job."""
     dramatiq.Actor(
-        press_job,
+        presser.press_job,
         broker=broker,
         actor_name=PRESS_ACTOR,
         queue_name=WorkQueue.URGENT,
         priority=0,
         options={},
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Presser:
+    """Presses the masters of jobs, and publishes what comes of them."""
+
+    ledger: Ledger
+    jobs: Jobs
+    tracks: Tracks
+    prints: Prints
+    holds: Holds
+    store: ObjectStore
+    ladder: Sequence[Tier]
+    lanes: int
+    now: Callable[[], datetime]
+    measures: Measures
+
+    def press_job(self, job_id: str) -> None:
+        """Do a job, if it is free."""
+        self.ledger.run(JobId(job_id), self._work)
+
+    def _work(self, held: HeldJob) -> None:
+        delivery = self.jobs.delivery(held.job.id)
+        held.report("probe", 0)
+        with self.store.as_file(master_key(delivery.master_sha256)) as path:
+            try:
+                plan = plan_press(path, delivery.master_sha256, self.ladder)
+                wanted = plan.rendition_ids()
+                pressing = None
+                if self.jobs.missing(wanted):
+                    pressing = self._press(held, delivery, path, plan)
+                    wanted = [rendition.id for rendition in pressing.renditions]
+            except InvalidInput as fault:
+                raise _named(fault, path.name, delivery.filename) from fault
+        held.report("publish", 99)
+        self._publish(held, delivery, wanted, pressing)
+
+    def _press(self, held: HeldJob, delivery: Delivery, path: Path, plan: PressPlan) -> Pressing:
+        if held.job.queue is WorkQueue.LIGHT:
+            raise Moved(delivery.queue)
+        places = [rendition_place(rendition_id) for rendition_id in plan.rendition_ids()]
+        self.holds.hold(places, held.claim, until=self.now() + _LONGEST_PRESS)
+        held.when_lost = lambda: self.holds.leave(places, held.claim, now=self.now())
+        began = time.monotonic()
+        pressing = press(
+            path,
+            plan,
+            self.store,
+            lanes=self.lanes,
+            report=held.report,
+            should_stop=held.should_stop,
+        )
+        music_s = pressing.decoded.samples / pressing.master.rate_hz
+        self.measures.observe_press(music_s, time.monotonic() - began)
+        return pressing
+
+    def _publish(
+        self,
+        held: HeldJob,
+        delivery: Delivery,
+        current: Sequence[RenditionId],
+        pressing: Pressing | None,
+    ) -> None:
+        """End the job: published, or withheld when another label has published the same."""
+        job = held.job
+        family = find_family(self.prints, delivery.master_sha256, pressing, own=job.track_id)
+        stranger = family.stranger(delivery.label)
+        if stranger is not None and not job.approved:
+            self.jobs.withhold(
+                job.id,
+                held.claim,
+                reason=explain_kin(stranger),
+                resembles=family.resemblances,
+                now=self.now(),
+            )
+            return
+        if pressing is not None and (same := family.same_samples(delivery.label)):
+            published = self.tracks.get(same).renditions
+            if {each.tier for each in pressing.renditions} <= {each.tier for each in published}:
+                # One recording of one label is kept once, whatever it was packed in.
+                current, pressing = [each.id for each in published], None
+        self.jobs.publish(
+            job.id,
+            held.claim,
+            current=current,
+            pressing=pressing,
+            resembles=family.resemblances,
+            now=self.now(),
+        )
 
 
 def _named(fault: InvalidInput, stored_name: str, filename: str) -> InvalidInput:

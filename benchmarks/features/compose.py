@@ -4,6 +4,7 @@ A piece is decided by its number alone: drums, bass, chords and a melody over a 
 a little unevenly, written as a Standard MIDI File (RP-001) and rendered by fluidsynth.
 """
 
+import math
 import random
 import struct
 import subprocess
@@ -111,17 +112,21 @@ class _Note:
     velocity: int
 
 
-def compose(number: int) -> Piece:
-    """Return the piece of that number."""
+def compose(number: int, *, length_s: float = _LENGTH_S, take: int = 0) -> Piece:
+    """Return the piece of that number, or another take of it: as written, played otherwise."""
     dice = random.Random(f"piece {number}")
     genre = GENRES[number % len(GENRES)]
     bpm = round(dice.uniform(*genre.bpm), 1)
     tonic = dice.randrange(12)
     mode = dice.choice(("major", "minor"))
-    bars = max(4, round(_LENGTH_S * bpm / 60 / genre.beats))
+    bars = max(4, round(length_s * bpm / 60 / genre.beats))
     player = _Player(genre, bpm, tonic, mode, dice)
     for bar in range(bars):
         player.play_bar(bar, last=bar == bars - 1)
+    if take:
+        again = random.Random(f"piece {number}, take {take}")
+        bpm = round(bpm * again.uniform(0.93, 1.07), 1)
+        player.notes = _replay(player.notes, again)
     return Piece(
         number=number,
         genre=genre.name,
@@ -139,6 +144,36 @@ def render(piece: Piece, folder: Path, soundfont: Path = SOUNDFONT) -> Path:
     command = ["fluidsynth", "-ni", "-q", "-g", "0.6", "-r", "44100", "-F", str(wav)]
     subprocess.run([*command, str(soundfont), str(midi)], check=True, capture_output=True)
     return wav
+
+
+def _replay(notes: list[_Note], dice: random.Random) -> list[_Note]:
+    """Return notes as musicians play them another time.
+
+    Their tempo breathes, they strike otherwise, and leave out or displace what they like.
+    """
+    depth, period, phase = (
+        dice.uniform(0.1, 0.3),
+        dice.uniform(16, 40),
+        dice.uniform(0, 2 * math.pi),
+    )
+    played = []
+    for note in notes:
+        if dice.random() < 0.1:
+            continue
+        breath = depth * math.sin(2 * math.pi * note.start / period + phase)
+        pitch = note.pitch
+        if note.channel != _DRUMS and dice.random() < 0.1:
+            pitch += dice.choice((-12, 12))
+        played.append(
+            _Note(
+                note.channel,
+                pitch,
+                max(0.0, note.start + breath + dice.gauss(0, 0.05)),
+                note.length * dice.uniform(0.7, 1.1),
+                min(127, max(1, round(note.velocity * dice.uniform(0.75, 1.2)))),
+            )
+        )
+    return played
 
 
 class _Player:

@@ -106,6 +106,11 @@ class SqlDesk:
         values = waiting(JobEvent.REVIVE, now, due_at=now) | {"silences": 0}
         self._change(job_id, JobEvent.REVIVE, values)
 
+    def approve(self, job_id: JobId, *, now: datetime) -> None:
+        """See Desk.approve."""
+        values = waiting(JobEvent.APPROVE, now, due_at=now) | {"approved": True}
+        self._change(job_id, JobEvent.APPROVE, values)
+
     def drain(self, queue: WorkQueue, *, now: datetime) -> None:
         """See Desk.drain."""
         with writing(self._engine) as connection:

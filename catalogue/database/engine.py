@@ -1,7 +1,7 @@
 """Opening the database: a SQLAlchemy engine with its transactions told apart, and migrations."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic, sleep
 from typing import Any
@@ -130,6 +130,13 @@ def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
     insertion = dialect.insert(table).values(**row).on_conflict_do_nothing()
     # PostgreSQL's driver does not always count rows.
     return connection.execute(insertion.returning(true())).first() is not None
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert those of ``rows`` whose primary keys do not stand there."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    if rows:
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
 @contextmanager

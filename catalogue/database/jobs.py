@@ -22,11 +22,11 @@ from sqlalchemy import (
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
+from catalogue.database.prints import keep_heard
 from catalogue.database.schema import (
     attempts,
     deliveries,
     drained_queues,
-    features,
     jobs,
     masters,
     renditions,
@@ -39,7 +39,6 @@ from catalogue.nouns import (
     AttemptEnd,
     Delivery,
     DeliveryId,
-    Features,
     Job,
     JobId,
     JobState,
@@ -48,16 +47,17 @@ from catalogue.nouns import (
     Reason,
     Rendition,
     RenditionId,
+    Resemblance,
     Sha256,
     TrackId,
     WorkQueue,
 )
 from catalogue.port import WorkerName
 
-_FEATURES = TypeAdapter(Features)
 _MASTER = TypeAdapter(Master)
 _REASON = TypeAdapter(Reason)
 _RENDITION = TypeAdapter(Rendition)
+_RESEMBLES = TypeAdapter(tuple[Resemblance, ...])
 _NOT_COUNTED = {"attempts": jobs.c.attempts - 1}
 
 
@@ -211,6 +211,22 @@ class SqlJobs:
             _change(connection, job_id, claim, values)
             end_attempt(connection, claim, end, now, code)
 
+    def withhold(
+        self,
+        job_id: JobId,
+        claim: str,
+        *,
+        reason: Reason,
+        resembles: Sequence[Resemblance],
+        now: datetime,
+    ) -> None:
+        """See Jobs.withhold."""
+        kin = {"resembles": _RESEMBLES.dump_python(tuple(resembles), mode="json")}
+        with writing(self._engine) as connection:
+            _change(connection, job_id, claim, ended(JobEvent.WITHHOLD, now, reason) | kin)
+            end_attempt(connection, claim, AttemptEnd.HELD, now, reason.code)
+            leave_holds(connection, job_id, now)
+
     def missing(self, wanted: Sequence[RenditionId]) -> list[RenditionId]:
         """See Jobs.missing."""
         query = select(renditions.c.id).where(renditions.c.id.in_(wanted))
@@ -226,11 +242,13 @@ class SqlJobs:
         current: Sequence[RenditionId],
         pressing: Pressing | None,
         now: datetime,
+        resembles: Sequence[Resemblance] = (),
     ) -> None:
         """See Jobs.publish."""
         with writing(self._engine) as connection:
             done = {"stage": "done", "percent": 100}
-            _change(connection, job_id, claim, ended(JobEvent.PUBLISH, now, None) | done)
+            kin = {"resembles": _RESEMBLES.dump_python(tuple(resembles), mode="json")}
+            _change(connection, job_id, claim, ended(JobEvent.PUBLISH, now, None) | done | kin)
             connection.execute(update(attempts).where(attempts.c.claim == claim).values(**done))
             end_attempt(connection, claim, AttemptEnd.DONE, now)
             if pressing is not None:
@@ -285,6 +303,8 @@ def build_job(row: Row[Any]) -> Job:
         created_at=row.created_at,
         updated_at=row.updated_at,
         finished_at=row.finished_at,
+        resembles=_RESEMBLES.validate_python(row.resembles or ()),
+        approved=row.approved,
     )
 
 
@@ -389,11 +409,7 @@ def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) ->
             "created_at": now,
         },
     )
-    heard = _FEATURES.dump_python(pressing.features, mode="json")
-    row = {"master_sha256": master.sha256, "recipe": pressing.features.recipe, "heard": heard}
-    if not insert_new(connection, features, row | {"created_at": now}):
-        known = features.c.master_sha256 == master.sha256
-        connection.execute(update(features).where(known).values(**row, created_at=now))
+    keep_heard(connection, master.sha256, pressing.features, pressing.fingerprint, now)
     for rendition in pressing.renditions:
         insert_new(
             connection,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -33,6 +35,8 @@ class Instant(TypeDecorator[datetime]):
         """Give back an aware datetime."""
         return None if value is None else datetime.fromtimestamp(value / 1_000_000, UTC)
 
+
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 tables = MetaData(
     naming_convention={
@@ -88,6 +92,7 @@ features = Table(
     Column("recipe", String(20), nullable=False),
     Column("heard", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Index(None, "recipe", "created_at"),
 )
 
 renditions = Table(
@@ -141,6 +146,8 @@ jobs = Table(
     Column("finished_at", Instant),
     Column("queue", String(12), nullable=False, server_default="urgent"),
     Column("worker", String(120)),
+    Column("resembles", JSON(none_as_null=True)),
+    Column("approved", Boolean, nullable=False, server_default=false()),
     Index(None, "state", "due_at"),
     Index(None, "state", "queue", "due_at"),
 )
@@ -148,7 +155,7 @@ jobs = Table(
 attempts = Table(
     "attempts",
     tables,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("number", _NUMBER, primary_key=True),
     Column("claim", String(40), nullable=False, index=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("worker", String(120), nullable=False),
@@ -181,4 +188,23 @@ condemned = Table(
     tables,
     Column("place", String(120), primary_key=True),
     Column("since", Instant, nullable=False),
+)
+
+fingerprints = Table(
+    "fingerprints",
+    tables,
+    Column("number", _NUMBER, primary_key=True),
+    Column("master_sha256", ForeignKey("masters.sha256"), nullable=False, unique=True),
+    Column("recipe", String(20), nullable=False),
+    Column("encoded", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+# ``place`` is the number of a fingerprint, shifted by 20 bits, and the position in it.
+terms = Table(
+    "terms",
+    tables,
+    Column("term", Integer, primary_key=True, autoincrement=False),
+    Column("place", _NUMBER, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )

@@ -1,9 +1,22 @@
 """Tracks, deliveries and renditions in SQL."""
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, Row, delete, exists, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    and_,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.jobs import read_job
@@ -28,13 +41,24 @@ from catalogue.nouns import (
     Rendition,
     RenditionId,
     Right,
+    Sha256,
     Track,
     TrackId,
     WorkQueue,
 )
+from catalogue.port import HeardMaster
 
 _FEATURES = TypeAdapter(Features)
 _RENDITION = TypeAdapter(Rendition)
+# The beats are most of what is kept, and not needed to compare.
+_COMPARED = select(
+    features.c.master_sha256,
+    features.c.created_at,
+    *(
+        features.c.heard[name].label(name)
+        for name in ("tempo_bpm", "energy", "valence", "danceability", "vector")
+    ),
+)
 
 
 class SqlTracks:
@@ -110,6 +134,53 @@ class SqlTracks:
                 return None if found is None else _FEATURES.validate_python(found)
         raise TrackNotFound("No track has this id.", track=str(track_id)[:60])
 
+    def master_of(self, track_id: TrackId) -> Sha256 | None:
+        """See Tracks.master_of."""
+        query = (
+            select(renditions.c.master_sha256)
+            .join(track_renditions, track_renditions.c.rendition_id == renditions.c.id)
+            .where(track_renditions.c.track_id == track_id)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else Sha256(found)
+
+    def heard_since(
+        self, recipe: str, *, since: datetime, after: str, limit: int
+    ) -> list[HeardMaster]:
+        """See Tracks.heard_since."""
+        at, own = features.c.created_at, features.c.master_sha256
+        later = or_(at > since, and_(at == since, own > after))
+        query = _COMPARED.where(features.c.recipe == recipe, later)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(at, own).limit(limit))
+            return [_build_heard(row) for row in rows]
+
+    def compared(self, masters: Collection[Sha256]) -> list[HeardMaster]:
+        """See Tracks.compared."""
+        query = _COMPARED.where(features.c.master_sha256.in_(masters))
+        with reading(self._engine) as connection:
+            return [_build_heard(row) for row in connection.execute(query)]
+
+    def heard_from(self, masters: Collection[Sha256]) -> list[tuple[Sha256, Track]]:
+        """See Tracks.heard_from."""
+        query = (
+            select(tracks, renditions.c.master_sha256)
+            .join(track_renditions, track_renditions.c.track_id == tracks.c.id)
+            .join(renditions, renditions.c.id == track_renditions.c.rendition_id)
+            .where(renditions.c.master_sha256.in_(masters))
+            .distinct()
+            .order_by(tracks.c.id)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+            licensed = _read_territories(connection, [row.id for row in rows])
+            return [
+                (Sha256(row.master_sha256), _make_track(row, licensed.get(row.id, []), ()))
+                for row in rows
+            ]
+
     def page(self, *, after: str, limit: int) -> list[Track]:
         """See Tracks.page."""
         published = exists().where(track_renditions.c.track_id == tracks.c.id)
@@ -149,9 +220,34 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
     return track_id
 
 
+def _build_heard(row: Row[Any]) -> HeardMaster:
+    return HeardMaster(
+        master_sha256=Sha256(row.master_sha256),
+        heard_at=row.created_at,
+        tempo_bpm=row.tempo_bpm,
+        energy=row.energy,
+        valence=row.valence,
+        danceability=row.danceability,
+        vector=tuple(row.vector),
+    )
+
+
 def _build_track(connection: Connection, row: Row[Any], published: tuple[Rendition, ...]) -> Track:
-    query = select(rights.c.territory).where(rights.c.track_id == row.id)
-    territories = connection.execute(query.order_by(rights.c.territory)).scalars()
+    return _make_track(row, _read_territories(connection, [row.id])[row.id], published)
+
+
+def _read_territories(connection: Connection, track_ids: Collection[str]) -> dict[str, list[str]]:
+    """Return where each of some tracks is licensed."""
+    query = select(rights.c.track_id, rights.c.territory).where(rights.c.track_id.in_(track_ids))
+    found: dict[str, list[str]] = {track_id: [] for track_id in track_ids}
+    for row in connection.execute(query.order_by(rights.c.territory)):
+        found[row.track_id].append(row.territory)
+    return found
+
+
+def _make_track(
+    row: Row[Any], territories: Sequence[str], published: tuple[Rendition, ...]
+) -> Track:
     return Track(
         id=TrackId(row.id),
         label=row.label,

@@ -12,6 +12,8 @@ from lathe.logs import set_up
 _COMMANDS = {
     "transcode": "Press masters into a folder, without any server.",
     "features": "Say what is heard in masters: tempo, key and scores.",
+    "match": "Know files again that were published before.",
+    "rehear": "Hear published masters again, by new recipes.",
     "inspect": "Verify pressed folders against what they declare.",
     "serve": "Run the origin, with workers inside when the queue is inline.",
     "worker": "Run workers on the Redis queue.",

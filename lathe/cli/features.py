@@ -16,6 +16,7 @@ from lathe.cli.reporting import show_name
 
 if TYPE_CHECKING:
     from pipeline.hearing.listener import Heard
+    from pipeline.loudness import Loudness
 
 
 @click.command("features")
@@ -27,24 +28,25 @@ def command(files: tuple[Path, ...], explain: bool, as_json: bool) -> int:
     failed = 0
     for file in files:
         try:
-            heard = _hear(file)
+            heard, loudness = _hear(file)
         except LatheError as fault:
             show_error(fault, file=show_name(file))
             failed += 1
             continue
         if as_json:
-            click.echo(json.dumps({"file": show_name(file), **_plain(heard, explain)}))
+            click.echo(json.dumps({"file": show_name(file), **_plain(heard, loudness, explain)}))
         else:
-            click.echo(f"{show_name(file)}: {_describe(heard)}")
+            click.echo(f"{show_name(file)}: {_describe(heard, loudness)}")
             if explain:
                 click.echo("\n".join(_explain(heard)))
     return EXIT_FAILED if failed else 0
 
 
-def _hear(path: Path) -> "Heard":
+def _hear(path: Path) -> "tuple[Heard, Loudness]":
     from pipeline.hearing.listener import Listener
     from pipeline.master import probe_master
-    from pipeline.transcode import decode_sound
+    from pipeline.press import build_meter
+    from pipeline.transcode import decode_master
 
     if not path.is_file():
         raise MasterNotAFile("It is not a regular file.")
@@ -52,18 +54,20 @@ def _hear(path: Path) -> "Heard":
         sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
     master = probe_master(path, sha256)
     with tempfile.TemporaryFile() as spool:
-        listener = Listener(spool)
-        decode_sound(path, master, listener.feed)
-        return listener.finish()
+        listener, meter = Listener(spool), build_meter(master)
+        decode_master(path, master, listen=listener.feed, meter=meter.feed)
+        return listener.finish(), meter.finish()
 
 
-def _describe(heard: "Heard") -> str:
+def _describe(heard: "Heard", loudness: "Loudness") -> str:
     tempo, key = heard.pulse.tempo, heard.key
     said = ["no pulse"]
     if tempo is not None:
         said = [f"{tempo.bpm:.1f} BPM ({tempo.confidence:.2f}; or {tempo.alternative_bpm:.1f})"]
     said.append(f"{key.tonic} {key.mode} ({key.strength:.2f})" if key else "no key")
     said += [f"{name} {score.value:.2f}" for name, score in heard.scores.items()]
+    if loudness.integrated_lufs is not None:
+        said.append(f"{loudness.integrated_lufs:.1f} LUFS")
     return ", ".join(said)
 
 
@@ -83,8 +87,8 @@ def _terms(heard: "Heard") -> dict[str, float | None]:
     }
 
 
-def _plain(heard: "Heard", explain: bool) -> dict[str, object]:
-    plain: dict[str, object] = asdict(heard.features())
+def _plain(heard: "Heard", loudness: "Loudness", explain: bool) -> dict[str, object]:
+    plain: dict[str, object] = asdict(heard.features(loudness))
     if explain:
         plain["terms"] = _terms(heard)
         plain["parts"] = {

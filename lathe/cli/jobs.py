@@ -73,6 +73,8 @@ def show(job_id: str, as_json: bool) -> None:
     click.echo(f"  track {job.track_id}, delivery {job.delivery_id}")
     for attempt in history:
         click.echo(f"  {_tell(attempt)}")
+    for kin in job.resembles:
+        click.echo(f"  {kin.kinship} as track {kin.track_id} ({kin.confidence:.3f})")
     if job.reason:
         _tell_reason(job.reason)
 
@@ -104,13 +106,26 @@ def explain(job_id: str, as_json: bool) -> None:
 @_job_ids
 @_as_json
 def retry(job_ids: tuple[str, ...], as_json: bool) -> None:
-    """Queue jobs again that failed, were cancelled or were quarantined."""
+    """Queue jobs again that failed, were cancelled, quarantined or held."""
     from lathe.wiring import now
 
     records = _open()
     for job_id in job_ids:
         records.desk.revive(JobId(job_id), now=now())
         _tell_change(records, job_id, "queued again", as_json)
+
+
+@command.command("approve")
+@_job_ids
+@_as_json
+def approve(job_ids: tuple[str, ...], as_json: bool) -> None:
+    """Let jobs be published that are held because another label has the recording."""
+    from lathe.wiring import now
+
+    records = _open()
+    for job_id in job_ids:
+        records.desk.approve(JobId(job_id), now=now())
+        _tell_change(records, job_id, "approved", as_json)
 
 
 @command.command("cancel")
@@ -236,6 +251,11 @@ def _explain(job: Job, now: datetime, drained: set[WorkQueue], silence: timedelt
         return f"{job.worker} is at it: {job.stage}, {job.percent} %."
     if job.state is JobState.DONE:
         return "It is done: what it made is published."
+    if job.state is JobState.HELD:
+        return (
+            "It is held, since another label has published the same recording; "
+            f"`lathe jobs approve {job.id}` publishes it all the same."
+        )
     return f"It is {job.state}; `lathe jobs retry {job.id}` queues it again."
 
 

@@ -1,35 +1,29 @@
 """``lathe transcode``: masters in, folders of renditions out."""
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
-from types import FrameType
 
 import click
 
-from catalogue.errors import ListUnreadable
 from lathe.batch import Event, Order, Tally, run_batch
 from lathe.cli import EXIT_FAILED, EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_UNAVAILABLE
+from lathe.cli.arguments import ANY_PATH, read_paths, stopping
 from lathe.cli.reporting import JsonReport, WordReport
 from lathe.machine import count_cores
-from lathe.masters import Found, find_masters, read_list
+from lathe.masters import Found, find_masters
 from lathe.pressing import Overwrite, clear_drafts
 from pipeline.tiers import choose_tiers, read_ladder
 
-# What cannot be read is told of as of every other fault, and stops nothing else.
-_PATH = click.Path(path_type=Path, readable=False)
-
 
 @click.command("transcode")
-@click.argument("masters", nargs=-1, metavar="[MASTER]…", type=_PATH)
-@click.option("--out", required=True, type=_PATH, help="Folder to press into.")
+@click.argument("masters", nargs=-1, metavar="[MASTER]…", type=ANY_PATH)
+@click.option("--out", required=True, type=ANY_PATH, help="Folder to press into.")
 @click.option("--list", "lists", multiple=True, help="File with one path a line; - for stdin.")
 @click.option("--tiers", help="Tiers to make, by commas; all that a master earns when left out.")
-@click.option("--ladder", type=_PATH, help="Ladder of tiers in TOML; lathe's own when left out.")
+@click.option("--ladder", type=ANY_PATH, help="Ladder of tiers in TOML; lathe's own when left out.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Masters at once; one per core if unset.")
 @click.option(
     "--overwrite",
@@ -79,13 +73,13 @@ def command(
     clear_drafts(out)
 
     def find() -> Iterator[Found]:
-        return find_masters(chain(masters, *map(_read_list, lists)), out)
+        return find_masters(chain(masters, *map(read_paths, lists)), out)
 
     if watched := sys.stderr.isatty() and not quiet and "-" not in lists:
         # Only a terminal needs what draws on it.
         from lathe.cli.progress import show_progress
     report = JsonReport() if as_json else WordReport(quiet=quiet)
-    with _stopping() as stop, show_progress(find) if watched else nullcontext() as progress:
+    with stopping() as stop, show_progress(find) if watched else nullcontext() as progress:
 
         def listen(event: Event) -> None:
             report.hear(event)
@@ -95,36 +89,6 @@ def command(
         tally = run_batch(find(), order, listen, stop)
     report.finish(tally, interrupted=stop.is_set())
     return EXIT_INTERRUPTED if stop.is_set() else _exit_code(tally)
-
-
-def _read_list(name: str) -> Iterator[Path]:
-    if name == "-":
-        yield from read_list(sys.stdin)
-        return
-    try:
-        with open(name, encoding="utf-8", errors="surrogateescape") as file:
-            yield from read_list(file)
-    except OSError as fault:
-        raise ListUnreadable(f"{name}: {fault.strerror}.") from fault
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Give an event that the first SIGINT or SIGTERM sets; the second one acts as usual."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _exit_code(tally: Tally) -> int:

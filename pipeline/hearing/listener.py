@@ -25,6 +25,7 @@ from pipeline.hearing.spectra import (
     band_centres_hz,
 )
 from pipeline.hearing.tempo import Pulse, find_beats, find_pulse, normalise_onsets
+from pipeline.loudness import Loudness
 
 RECIPE = "features-1"
 VECTOR_SIZE = 50
@@ -55,8 +56,8 @@ class Heard:
     scores: dict[str, Score]
     vector: tuple[float, ...]
 
-    def features(self) -> Features:
-        """Return it as the catalogue keeps it."""
+    def features(self, loudness: Loudness) -> Features:
+        """Return it as the catalogue keeps it, with how loud the master is."""
         tempo, key = self.pulse.tempo, self.key
         scores = {name: round(score.value, 4) for name, score in self.scores.items()}
         return Features(
@@ -69,6 +70,8 @@ class Heard:
             key_strength=round(key.strength, 4) if key else 0.0,
             beats_s=self.beats_s,
             vector=self.vector,
+            loudness_lufs=loudness.integrated_lufs,
+            loudness_range_lu=loudness.range_lu,
             **scores,
         )
 

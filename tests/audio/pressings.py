@@ -86,6 +86,7 @@ class Pressed:
             self.plan.master,
             [lane],
             listen=lambda _: None,
+            meter=lambda _: None,
             progress=lambda _: None,
             should_stop=lambda: False,
         )

@@ -13,8 +13,9 @@ from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
+from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
-from catalogue.port import Desk, Holds, Jobs, Keys, Tracks
+from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from storage.s3 import S3Store, parse_s3_url
@@ -38,13 +39,14 @@ class StoreAdapter:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is remembered, through its three ports."""
+    """What is remembered, through its ports."""
 
     keys: Keys
     tracks: Tracks
     jobs: Jobs
     desk: Desk
     holds: Holds
+    prints: Prints
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -119,6 +121,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         jobs=SqlJobs(engine),
         desk=SqlDesk(engine),
         holds=SqlHolds(engine),
+        prints=SqlPrints(engine),
     )
 
 

@@ -14,6 +14,7 @@ from catalogue.nouns import (
     Delivery,
     DeliveryId,
     Features,
+    Fingerprint,
     Master,
     Metadata,
     Pressing,
@@ -142,6 +143,11 @@ def make_rendition(
     )
 
 
+FINGERPRINT = Fingerprint(
+    recipe="chromaprint-1", encoded="AQAAAA", terms=((5, 0), (7, 3), (7, 9), (-(1 << 31), 1200))
+)
+
+
 def make_pressing(*tiers: Tier, master: str = "master") -> Pressing:
     """Return what pressing a master at ``tiers`` gave."""
     renditions = tuple(make_rendition(tier, master=master) for tier in tiers)
@@ -150,6 +156,7 @@ def make_pressing(*tiers: Tier, master: str = "master") -> Pressing:
         master=make_master(master),
         decoded=decoded,
         features=FEATURES,
+        fingerprint=FINGERPRINT,
         renditions=renditions,
         refused=(),
     )

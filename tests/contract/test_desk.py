@@ -7,7 +7,7 @@ import pytest
 
 from catalogue import port
 from catalogue.errors import JobLost, JobNotFound, JobStateWrong
-from catalogue.nouns import AttemptEnd, JobId, JobState, WorkQueue
+from catalogue.nouns import AttemptEnd, JobId, JobState, Kinship, Resemblance, TrackId, WorkQueue
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
@@ -20,6 +20,14 @@ from tests.contract.examples import (
 )
 
 JOB = JobId("job_1")
+KIN = Resemblance(
+    track_id=TrackId("trk_9"),
+    kinship=Kinship.SAME_RECORDING,
+    confidence=0.99,
+    offset_s=-1.5,
+    speed=1.01,
+    bit_error_rate=0.07,
+)
 SECOND = timedelta(seconds=1)
 PRESSING = make_pressing(AAC)
 
@@ -59,6 +67,11 @@ def cancel(catalogue: Catalogue) -> None:
     catalogue.desk.cancel(JOB, now=NOON)
 
 
+def withhold(catalogue: Catalogue) -> None:
+    claim(catalogue)
+    catalogue.jobs.withhold(JOB, "one", reason=REASON, resembles=[KIN], now=NOON)
+
+
 PREPARE: dict[JobState, Prepare] = {
     JobState.QUEUED: lambda catalogue: None,
     JobState.RUNNING: claim,
@@ -66,9 +79,19 @@ PREPARE: dict[JobState, Prepare] = {
     JobState.FAILED: fail,
     JobState.QUARANTINED: quarantine,
     JobState.CANCELLED: cancel,
+    JobState.HELD: withhold,
 }
 ORDERS: dict[str, tuple[Prepare, set[JobState], JobState]] = {
-    "cancel": (cancel, {JobState.QUEUED, JobState.RUNNING}, JobState.CANCELLED),
+    "cancel": (
+        cancel,
+        {JobState.QUEUED, JobState.RUNNING, JobState.HELD},
+        JobState.CANCELLED,
+    ),
+    "approve": (
+        lambda catalogue: catalogue.desk.approve(JOB, now=NOON),
+        {JobState.HELD},
+        JobState.QUEUED,
+    ),
     "quarantine": (
         quarantine,
         {JobState.QUEUED, JobState.RUNNING, JobState.FAILED},
@@ -76,7 +99,7 @@ ORDERS: dict[str, tuple[Prepare, set[JobState], JobState]] = {
     ),
     "revive": (
         lambda catalogue: catalogue.desk.revive(JOB, now=NOON),
-        {JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED},
+        {JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED, JobState.HELD},
         JobState.QUEUED,
     ),
 }
@@ -252,3 +275,22 @@ def test_pages_hold_every_job_once_in_order(catalogue: Catalogue) -> None:
     assert page(states=[JobState.RUNNING]) == ["job_1"]
     assert page(queues=[WorkQueue.URGENT]) == ["job_2", "job_4"]
     assert page(states=[JobState.DONE]) == []
+
+
+def test_a_withheld_job_tells_why_and_is_approved_once(catalogue: Catalogue) -> None:
+    accept(catalogue, 1)
+    withhold(catalogue)
+    held = catalogue.jobs.get(JOB)
+    assert (held.state, held.reason, held.resembles) == (JobState.HELD, REASON, (KIN,))
+    assert (held.approved, held.finished_at) == (False, NOON)
+    assert [attempt.end for attempt in catalogue.desk.attempts(JOB)] == [AttemptEnd.HELD]
+    catalogue.desk.approve(JOB, now=NOON)
+    approved = catalogue.jobs.get(JOB)
+    assert (approved.state, approved.approved) == (JobState.QUEUED, True)
+    claim(catalogue, "two")
+    current = [rendition.id for rendition in PRESSING.renditions]
+    catalogue.jobs.publish(
+        JOB, "two", current=current, pressing=PRESSING, now=NOON, resembles=[KIN]
+    )
+    done = catalogue.jobs.get(JOB)
+    assert (done.state, done.resembles, done.reason) == (JobState.DONE, (KIN,), None)

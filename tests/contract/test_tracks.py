@@ -21,17 +21,22 @@ from tests.contract.examples import (
     make_delivery,
     make_metadata,
     make_pressing,
+    sha256_of,
 )
 
 LATER = NOON + timedelta(hours=1)
+EPOCH = NOON - timedelta(days=9999)
 
 
-def publish(catalogue: Catalogue, number: int, *, title: str = "Ode") -> TrackId:
+def publish(
+    catalogue: Catalogue, number: int, *, title: str = "Ode", master: str = "master"
+) -> TrackId:
     """Deliver and publish a track of its own, and return its id."""
     job_id = JobId(f"job_{number}")
     metadata = make_metadata(isrc=f"ZZTST26{number:05d}", title=title)
-    job = catalogue.tracks.accept(make_delivery(number), metadata, job_id)
-    pressing = make_pressing(AAC)
+    pressing = make_pressing(AAC, master=master)
+    delivery = make_delivery(number, master_sha256=pressing.master.sha256)
+    job = catalogue.tracks.accept(delivery, metadata, job_id)
     catalogue.jobs.claim(job_id, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
     ids = [rendition.id for rendition in pressing.renditions]
     catalogue.jobs.publish(job_id, "c", current=ids, pressing=pressing, now=NOON)
@@ -180,3 +185,35 @@ def test_tracks_that_are_away_say_so(away_catalogue: Catalogue, method: str) -> 
     }
     with pytest.raises(Unavailable):
         calls[method]()
+
+
+def test_what_was_heard_is_told_in_order(catalogue: Catalogue) -> None:
+    for number in (1, 2, 3):
+        publish(catalogue, number, master=f"m{number}")
+    whole = catalogue.tracks.heard_since("features-1", since=EPOCH, after="", limit=9)
+    assert [each.master_sha256 for each in whole] == sorted(sha256_of(f"m{n}") for n in (1, 2, 3))
+    first = whole[0]
+    assert (first.tempo_bpm, first.energy) == (FEATURES.tempo_bpm, FEATURES.energy)
+    assert (first.valence, first.danceability) == (FEATURES.valence, FEATURES.danceability)
+    assert (first.vector, first.heard_at) == (FEATURES.vector, NOON)
+    rest = catalogue.tracks.heard_since(
+        "features-1", since=NOON, after=first.master_sha256, limit=1
+    )
+    assert rest == whole[1:2]
+    assert catalogue.tracks.heard_since("features-1", since=LATER, after="", limit=9) == []
+    assert catalogue.tracks.heard_since("features-9", since=EPOCH, after="", limit=9) == []
+    assert catalogue.tracks.compared([whole[2].master_sha256]) == [whole[2]]
+    assert catalogue.tracks.compared([]) == []
+
+
+def test_tracks_are_found_by_the_master_they_are_heard_from(catalogue: Catalogue) -> None:
+    one, two = publish(catalogue, 1, master="m1"), publish(catalogue, 2, master="m2")
+    assert catalogue.tracks.master_of(one) == sha256_of("m1")
+    assert catalogue.tracks.master_of(TrackId("trk_none")) is None
+    found = catalogue.tracks.heard_from([sha256_of("m1"), sha256_of("m2"), sha256_of("m3")])
+    assert {master: track.id for master, track in found} == {
+        sha256_of("m1"): one,
+        sha256_of("m2"): two,
+    }
+    assert all(track.metadata.rights and not track.renditions for _, track in found)
+    assert catalogue.tracks.heard_from([]) == []

@@ -96,7 +96,13 @@ def run(
         [(each, written[each.tier.name]) for each in lane] for lane in plan_lanes(recipes, lanes)
     ]
     decoded = transcode(
-        path, master, work, listen=lambda _: None, progress=progress, should_stop=should_stop
+        path,
+        master,
+        work,
+        listen=lambda _: None,
+        meter=lambda _: None,
+        progress=progress,
+        should_stop=should_stop,
     )
     return decoded, {name: bytes(stream.data) for name, stream in written.items()}
 
@@ -109,13 +115,15 @@ def run(
 def test_pcm_is_counted_and_hashed_however_it_comes(bits: int, channels: int) -> None:
     pcm = bytes(range(256)) * 12
     told: list[int] = []
-    tap = PcmTap(make_master(bits=bits, channels=channels), told.append)
+    metered = bytearray()
+    tap = PcmTap(make_master(bits=bits, channels=channels), metered.extend, told.append)
     for start in range(0, len(pcm), 7):
         tap.feed(pcm[start : start + 7])
     samples = 3072 // (bits // 8 * channels)
     assert tap.decoded() == Decoded(samples=samples, pcm_sha256=hash_of(pcm))
     assert tap.audio_md5() == hashlib.md5(pcm).hexdigest()
     assert told == sorted(told) and told[-1] == samples
+    assert metered == pcm
 
 
 def hash_of(pcm: bytes) -> Any:
@@ -123,7 +131,8 @@ def hash_of(pcm: bytes) -> Any:
 
 
 def test_no_checksum_is_taken_where_none_is_carried() -> None:
-    assert PcmTap(make_master(audio_md5=None), lambda _: None).audio_md5() is None
+    tap = PcmTap(make_master(audio_md5=None), lambda _: None, lambda _: None)
+    assert tap.audio_md5() is None
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4])

@@ -1,0 +1,163 @@
+"""How loud a master is: EBU R 128 by ITU-R BS.1770-5, EBU Tech 3341 and 3342, as it is decoded.
+
+Momentary loudness is measured every 10 ms, finer than the 100 ms that gating asks for, so that the
+loudest 400 ms are found wherever they begin.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import sosfilt
+
+_STEPS_HZ = 100
+_MOMENTARY_STEPS, _SHORT_TERM_STEPS, _HOP_STEPS = 40, 300, 10
+_ABSOLUTE_GATE_LUFS = -70.0
+_RELATIVE_GATE_LU, _RANGE_GATE_LU = -10.0, -20.0
+_RANGE_PERCENTILES = (10, 95)
+# What BS.1770 gives as coefficients at 48 kHz, as frequency, gain and quality of two filters.
+_SHELF_HZ, _SHELF_DB, _SHELF_Q = 1681.974450955533, 3.999843853973347, 0.7071752369554196
+_PASS_HZ, _PASS_Q = 38.13547087602444, 0.5003270373238773
+_OFFSET_LU = -0.691
+# Of numbers of two bytes, and of three that are shifted to the top of four.
+_FULL_SCALES = {2: 2.0**15, 3: 2.0**31}
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loudness:
+    """How loud a master is; None where there is too little, or nothing above the gates.
+
+    ``integrated_lufs`` over all of it, the loudest 400 ms and 3 s, and ``range_lu`` between soft
+    and loud passages.
+    """
+
+    integrated_lufs: float | None
+    momentary_max_lufs: float | None
+    short_term_max_lufs: float | None
+    range_lu: float | None
+
+
+class LoudnessMeter:
+    """Takes a master's PCM (16 or 24 bit, little endian, interleaved) as it is decoded.
+
+    Memory grows by 160 bytes for each second of music.
+    """
+
+    def __init__(self, *, rate_hz: int, channels: int, bits: int) -> None:
+        self._channels, self._bytes = channels, bits // 8
+        self._step_samples = rate_hz // _STEPS_HZ
+        self._step_power = self._step_samples * _FULL_SCALES[self._bytes] ** 2
+        self._sections = _build_weighting(rate_hz)
+        self._state = np.zeros((len(self._sections), channels, 2))
+        self._rest = b""
+        self._steps = np.zeros(0)
+        self._momentary_max = self._short_term_max = 0.0
+        self._blocks: list[Doubles] = []
+        self._short_terms: list[Doubles] = []
+        self._counted = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of PCM, cut anywhere."""
+        data = self._rest + data
+        step_bytes = self._step_samples * self._channels * self._bytes
+        whole = len(data) - len(data) % step_bytes
+        self._rest = data[whole:]
+        if whole:
+            numbers = _to_numbers(data[:whole], self._bytes).reshape(-1, self._channels)
+            sound = numbers.T.astype(np.float64, order="C")
+            weighted, self._state = sosfilt(self._sections, sound, zi=self._state)
+            steps = weighted.reshape(self._channels, -1, self._step_samples)
+            self._take(np.einsum("cij,cij->i", steps, steps) / self._step_power)
+
+    def finish(self) -> Loudness:
+        """Return how loud it was; what is left of the last 10 ms is not counted."""
+        blocks = np.concatenate(self._blocks) if self._blocks else np.zeros(0)
+        short_terms = np.concatenate(self._short_terms) if self._short_terms else np.zeros(0)
+        return Loudness(
+            integrated_lufs=_gated(blocks),
+            momentary_max_lufs=_or_nothing(self._momentary_max),
+            short_term_max_lufs=_or_nothing(self._short_term_max),
+            range_lu=_range(short_terms),
+        )
+
+    def _take(self, fresh: Doubles) -> None:
+        """Take the mean squares of the next steps of 10 ms, channels together."""
+        held = np.concatenate([self._steps, fresh])
+        first = self._counted - len(self._steps)
+        momentary = _means(held, _MOMENTARY_STEPS, len(fresh))
+        short_term = _means(held, _SHORT_TERM_STEPS, len(fresh))
+        self._momentary_max = max(self._momentary_max, momentary.max(initial=0.0))
+        self._short_term_max = max(self._short_term_max, short_term.max(initial=0.0))
+        ends = first + len(held) - np.arange(len(momentary))[::-1]
+        self._blocks.append(momentary[(ends - _MOMENTARY_STEPS) % _HOP_STEPS == 0])
+        ends = first + len(held) - np.arange(len(short_term))[::-1]
+        self._short_terms.append(short_term[(ends - _SHORT_TERM_STEPS) % _HOP_STEPS == 0])
+        self._counted += len(fresh)
+        self._steps = held[-(_SHORT_TERM_STEPS - 1) :]
+
+
+def _means(steps: Doubles, width: int, fresh: int) -> Doubles:
+    """Return the means of ``width`` steps that end with one of the last ``fresh``."""
+    steps = steps[max(0, len(steps) - fresh - width + 1) :]
+    if len(steps) < width:
+        return np.zeros(0)
+    windows = np.lib.stride_tricks.sliding_window_view(steps, width)
+    means: Doubles = windows.mean(axis=1)
+    return means
+
+
+def _gated(blocks: Doubles) -> float | None:
+    loud = blocks[_to_lufs(blocks) > _ABSOLUTE_GATE_LUFS]
+    if len(loud):
+        gate = float(_to_lufs(loud.mean())) + _RELATIVE_GATE_LU
+        loud = loud[_to_lufs(loud) > gate]
+    return round(float(_to_lufs(loud.mean())), 2) if len(loud) else None
+
+
+def _range(short_terms: Doubles) -> float | None:
+    loud = short_terms[_to_lufs(short_terms) > _ABSOLUTE_GATE_LUFS]
+    if not len(loud):
+        return None
+    gate = float(_to_lufs(loud.mean())) + _RANGE_GATE_LU
+    low, high = np.percentile(_to_lufs(loud[_to_lufs(loud) > gate]), _RANGE_PERCENTILES)
+    return round(float(high - low), 2)
+
+
+def _or_nothing(mean_square: float) -> float | None:
+    lufs = float(_to_lufs(np.float64(mean_square)))
+    return round(lufs, 2) if lufs > _ABSOLUTE_GATE_LUFS else None
+
+
+def _to_lufs(mean_square: Doubles | np.float64) -> Doubles:
+    return np.asarray(_OFFSET_LU + 10 * np.log10(np.maximum(mean_square, 1e-30)))
+
+
+def _to_numbers(data: bytes, width: int) -> npt.NDArray[np.integer]:
+    """Return PCM as numbers, full scale as ``_FULL_SCALES`` has it."""
+    if width == 2:
+        return np.frombuffer(data, "<i2")
+    # Four bytes are read every three; the last one, which is the next number's, is shifted out.
+    count = len(data) // 3
+    return np.ndarray((count,), "<i4", data + b"\0", strides=(3,)) << 8
+
+
+def _build_weighting(rate_hz: int) -> Doubles:
+    """Return the K-weighting of BS.1770 at any rate, as two second-order sections."""
+    turn = np.tan(np.pi * _SHELF_HZ / rate_hz)
+    high = 10 ** (_SHELF_DB / 20)
+    band = high**0.4996667741545416
+    scale = 1 + turn / _SHELF_Q + turn**2
+    shelf = [
+        (high + band * turn / _SHELF_Q + turn**2) / scale,
+        2 * (turn**2 - high) / scale,
+        (high - band * turn / _SHELF_Q + turn**2) / scale,
+        1.0,
+        2 * (turn**2 - 1) / scale,
+        (1 - turn / _SHELF_Q + turn**2) / scale,
+    ]
+    turn = np.tan(np.pi * _PASS_HZ / rate_hz)
+    scale = 1 + turn / _PASS_Q + turn**2
+    below = [1.0, -2.0, 1.0, 1.0, 2 * (turn**2 - 1) / scale, (1 - turn / _PASS_Q + turn**2) / scale]
+    return np.array([shelf, below])

@@ -1,0 +1,78 @@
+"""Fills a SQLite catalogue as a plant does that is killed at work, and prints its rows as SQL.
+
+    python -m tests.vectors.make_catalogue > tests/vectors/catalogue-NNNN.sql
+
+To be run before a migration is added, so that there is a vector of the revision before it. The
+files are append-only: what an older version wrote must be read for ever.
+"""
+
+import re
+import sqlite3
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.audio.pressings import make_wav
+from tests.audio_tools import BROKEN, FIXTURES
+from tests.e2e.servers import Plant, accepted, deliver, wait_for_job
+
+_HOST = re.compile(r"'[^':]+:[0-9]+'")
+_NOT_WRITTEN = ("alembic_version", "sqlite_sequence", "condemned")
+
+
+def main() -> None:
+    """Print the rows, the tables that others refer to first."""
+    with tempfile.TemporaryDirectory() as name:
+        state = Path(name) / "state"
+        with Plant(state, TERRITORY="US") as plant, plant.client() as label:
+            done = accepted(
+                deliver(label, FIXTURES / "tiny.wav", isrc="ZZTST2600001", territories=["US", "CA"])
+            )
+            wait_for_job(label, done)
+            failed = accepted(
+                deliver(
+                    label, BROKEN / "truncated.wav", isrc="ZZTST2600002", territories=["US", "CA"]
+                )
+            )
+            wait_for_job(label, failed)
+            ode = accepted(
+                deliver(label, FIXTURES / "ode.wav", isrc="ZZTST2600004", territories=["US", "CA"])
+            )
+            wait_for_job(label, ode)
+            plant.run("jobs", "drain", "--queue", "bulk")
+            long = make_wav(Path(name) / "long.wav", samples=120 * 44_100)
+            running = accepted(deliver(label, long, isrc="ZZTST2600003", territories=["US", "CA"]))
+            wait_for_job(label, running, lambda job: job["stage"] == "press")
+            plant.kill()
+        for line in _rows(state / "catalogue.sqlite3"):
+            sys.stdout.write(f"{line}\n")
+
+
+def _rows(path: Path) -> list[str]:
+    with sqlite3.connect(path) as connection:
+        lines = [line for line in connection.iterdump() if line.startswith("INSERT INTO")]
+        order = _order(connection)
+    named = [(_table(line), _HOST.sub("'machine:1'", line)) for line in lines]
+    kept = [(table, line) for table, line in named if table not in _NOT_WRITTEN]
+    return [line for _, line in sorted(kept, key=lambda each: order.index(each[0]))]
+
+
+def _table(line: str) -> str:
+    return line.split('"')[1]
+
+
+def _order(connection: sqlite3.Connection) -> list[str]:
+    """Return the tables, each after those that it refers to."""
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+    refers = {
+        name: {row[2] for row in connection.execute(f'PRAGMA foreign_key_list("{name}")')}
+        for name in names
+    }
+    found: list[str] = []
+    while len(found) < len(names):
+        found += [name for name in names if name not in found and refers[name] <= {*found, name}]
+    return found
+
+
+if __name__ == "__main__":
+    main()
