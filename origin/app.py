@@ -59,8 +59,8 @@ def build_app(services: Services) -> ASGIApp:
     return CORSMiddleware(
         build_api(services),
         allow_origins=["*"],
-        allow_methods=["GET", "HEAD", "POST"],
-        allow_headers=["Content-Type", "Range", "If-None-Match", "If-Range"],
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["Range", "If-None-Match", "If-Range"],
         expose_headers=["Content-Length", "Content-Range", "Date", "ETag"],
         max_age=86_400,
     )

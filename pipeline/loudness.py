@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import sosfilt
+from scipy import fft
 
 _STEPS_HZ = 100
 _MOMENTARY_STEPS, _SHORT_TERM_STEPS, _HOP_STEPS = 40, 300, 10
@@ -22,6 +22,9 @@ _OFFSET_LU = -0.691
 # Of numbers of two bytes, and of three that are shifted to the top of four.
 _FULL_SCALES = {2: 2.0**15, 3: 2.0**31}
 
+_RESPONSE_S = 0.17
+
+Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
@@ -46,12 +49,11 @@ class LoudnessMeter:
     """
 
     def __init__(self, *, rate_hz: int, channels: int, bits: int) -> None:
-        self._channels, self._bytes = channels, bits // 8
+        self._bytes, self._frame_bytes = bits // 8, bits // 8 * channels
         self._step_samples = rate_hz // _STEPS_HZ
-        self._step_power = self._step_samples * _FULL_SCALES[self._bytes] ** 2
-        self._sections = _build_weighting(rate_hz)
-        self._state = np.zeros((len(self._sections), channels, 2))
+        self._weighting = _Weighting(rate_hz, channels)
         self._rest = b""
+        self._weighted = np.zeros((channels, 0), np.float32)
         self._steps = np.zeros(0)
         self._momentary_max = self._short_term_max = 0.0
         self._blocks: list[Doubles] = []
@@ -61,18 +63,28 @@ class LoudnessMeter:
     def feed(self, data: bytes) -> None:
         """Take the next bytes of PCM, cut anywhere."""
         data = self._rest + data
-        step_bytes = self._step_samples * self._channels * self._bytes
-        whole = len(data) - len(data) % step_bytes
+        whole = len(data) - len(data) % self._frame_bytes
         self._rest = data[whole:]
         if whole:
-            numbers = _to_numbers(data[:whole], self._bytes).reshape(-1, self._channels)
-            sound = numbers.T.astype(np.float64, order="C")
-            weighted, self._state = sosfilt(self._sections, sound, zi=self._state)
-            steps = weighted.reshape(self._channels, -1, self._step_samples)
-            self._take(np.einsum("cij,cij->i", steps, steps) / self._step_power)
+            numbers = _to_numbers(data[:whole], self._bytes)
+            rows = numbers.reshape(-1, self._frame_bytes // self._bytes).T
+            self._take_weighted(self._weighting.feed(rows.astype(np.float32, order="C")))
+
+    def _take_weighted(self, sound: Floats) -> None:
+        sound = np.concatenate([self._weighted, sound], axis=1)
+        whole = sound.shape[1] - sound.shape[1] % self._step_samples
+        self._weighted = sound[:, whole:].copy()
+        if whole:
+            steps = sound[:, :whole].reshape(len(sound), -1, self._step_samples)
+            power = np.einsum("cij,cij->i", steps, steps, dtype=np.float64)
+            self._take(power / (self._step_samples * _FULL_SCALES[self._bytes] ** 2))
 
     def finish(self) -> Loudness:
-        """Return how loud it was; what is left of the last 10 ms is not counted."""
+        """Return how loud it was; what is left of the last 10 ms is not counted.
+
+        Nothing can be fed afterwards.
+        """
+        self._take_weighted(self._weighting.finish())
         blocks = np.concatenate(self._blocks) if self._blocks else np.zeros(0)
         short_terms = np.concatenate(self._short_terms) if self._short_terms else np.zeros(0)
         return Loudness(
@@ -143,21 +155,61 @@ def _to_numbers(data: bytes, width: int) -> npt.NDArray[np.integer]:
     return np.ndarray((count,), "<i4", data + b"\0", strides=(3,)) << 8
 
 
-def _build_weighting(rate_hz: int) -> Doubles:
-    """Return the K-weighting of BS.1770 at any rate, as two second-order sections."""
+class _Weighting:
+    """The K-weighting of BS.1770 at any rate, by overlapping Fourier transforms (overlap-save).
+
+    Its response to a click is over, to the last bit, long before the part that overlaps ends.
+    """
+
+    def __init__(self, rate_hz: int, channels: int) -> None:
+        self._overlap = round(_RESPONSE_S * rate_hz)
+        self._size = 1 << (4 * self._overlap - 1).bit_length()
+        self._response = _respond(rate_hz, self._size)
+        self._held = np.zeros((channels, self._overlap), np.float32)
+
+    def feed(self, sound: Floats) -> Floats:
+        """Return as much of the weighted sound as can be told by now, a row for each channel."""
+        held = np.concatenate([self._held, sound], axis=1)
+        parts = [np.zeros((len(held), 0), np.float32)]
+        start = 0
+        while held.shape[1] - start >= self._size:
+            parts.append(self._weigh(held[:, start : start + self._size]))
+            start += self._size - self._overlap
+        self._held = held[:, start:].copy()
+        return np.concatenate(parts, axis=1)
+
+    def finish(self) -> Floats:
+        """Return the rest."""
+        left = self._held.shape[1]
+        padded = np.zeros((len(self._held), self._size), np.float32)
+        padded[:, :left] = self._held
+        return self._weigh(padded)[:, : left - self._overlap]
+
+    def _weigh(self, sound: Floats) -> Floats:
+        spectrum = fft.rfft(sound, workers=1)
+        spectrum *= self._response
+        weighted: Floats = fft.irfft(spectrum, self._size, workers=1)[:, self._overlap :]
+        return weighted
+
+
+def _respond(rate_hz: int, size: int) -> npt.NDArray[np.complex64]:
+    """Return the response of the two filters at the frequencies of a transform."""
+    delay = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     turn = np.tan(np.pi * _SHELF_HZ / rate_hz)
     high = 10 ** (_SHELF_DB / 20)
     band = high**0.4996667741545416
-    scale = 1 + turn / _SHELF_Q + turn**2
-    shelf = [
-        (high + band * turn / _SHELF_Q + turn**2) / scale,
-        2 * (turn**2 - high) / scale,
-        (high - band * turn / _SHELF_Q + turn**2) / scale,
-        1.0,
-        2 * (turn**2 - 1) / scale,
-        (1 - turn / _SHELF_Q + turn**2) / scale,
-    ]
+    above = high + turn**2 + 2 * (turn**2 - high) * delay + (high + turn**2) * delay**2
+    above += band * turn / _SHELF_Q * (1 - delay**2)
+    shelf = above / _poles(turn, _SHELF_Q, delay)
     turn = np.tan(np.pi * _PASS_HZ / rate_hz)
     scale = 1 + turn / _PASS_Q + turn**2
-    below = [1.0, -2.0, 1.0, 1.0, 2 * (turn**2 - 1) / scale, (1 - turn / _PASS_Q + turn**2) / scale]
-    return np.array([shelf, below])
+    high_pass = scale * (1 - delay) ** 2 / _poles(turn, _PASS_Q, delay)
+    return np.asarray(shelf * high_pass, np.complex64)
+
+
+def _poles(
+    turn: float, quality: float, delay: npt.NDArray[np.complex128]
+) -> npt.NDArray[np.complex128]:
+    """Return the denominator of a second-order section by the bilinear transform."""
+    damped = turn / quality
+    return (1 + damped + turn**2) + 2 * (turn**2 - 1) * delay + (1 - damped + turn**2) * delay**2

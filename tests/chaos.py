@@ -120,9 +120,9 @@ def differences(found: Mapping[str, str], expected: Mapping[str, str]) -> dict[s
     }
 
 
-def undisturbed(masters: list[Master], state: Path) -> Content:
+def undisturbed(masters: list[Master], state: Path, **named: str) -> Content:
     """Return what a plant holds that was given ``masters`` in peace."""
-    with Plant(state, TERRITORY="US") as plant, plant.client() as label:
+    with Plant(state, TERRITORY="US", **named) as plant, plant.client() as label:
         jobs = [accepted(deliver(label, each.path, isrc=each.isrc)) for each in masters]
         for job_id in jobs:
             assert wait_for_job(label, job_id)["state"] == "done"
@@ -498,7 +498,7 @@ def run(
     masters = make_masters(folder / "masters", rounds)
     path = make_wav(folder / "masters" / "long.wav", samples=60 * 44_100)
     masters.append(Master(path=path, isrc="ZZTST2599999"))
-    reference = undisturbed(masters, folder / "peace")
+    reference = undisturbed(masters, folder / "peace", **settings)
     tell(f"the undisturbed plant holds {len(reference.objects)} objects")
     chaos = Chaos(folder, random.Random(seed), **settings)
     try:

@@ -8,6 +8,13 @@ import pytest
 
 from tests.engines import PostgresServer, SwiftServer
 
+SLOW = ("test_chaos.py", "test_recovery.py", "test_plant.py", "test_exact.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process waits for another in the end."""
+    items.sort(key=lambda item: item.path.name not in SLOW)
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:

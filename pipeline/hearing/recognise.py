@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import sosfilt
+from scipy import fft
 
 from catalogue.nouns import Fingerprint, Recognition, Sha256
 from catalogue.port import POSITION_BITS, Prints
@@ -293,32 +293,27 @@ def _speeds(ear: Ear) -> list[_Query]:
 def _tones(ear: Ear) -> list[_Query]:
     """Return the sound with more or less bass."""
     excerpt, start = ear.excerpt()
-    sound = np.frombuffer(excerpt, "<f4")
+    spectrum = fft.rfft(np.frombuffer(excerpt, "<f4"), workers=1)
+    hz = np.arange(len(spectrum)) * RATE_HZ / max(1, len(excerpt) // 4)
     return [
         _Query(
-            items=_print(sosfilt(_shelf(gain_db), sound).astype("<f4").tobytes(), 1.0),
+            items=_print(_shape(spectrum, hz, gain_db, len(excerpt) // 4), 1.0),
             start_s=start / RATE_HZ,
         )
         for gain_db in _TONES_DB
     ]
 
 
-def _shelf(gain_db: float) -> npt.NDArray[np.float64]:
-    """Return a low shelf of unit slope as a second-order section (R. Bristow-Johnson)."""
-    gain = 10 ** (gain_db / 40)
-    turn = 2 * np.pi * _TONE_HZ / RATE_HZ
-    cosine, alpha = np.cos(turn), np.sin(turn) / np.sqrt(2)
-    root = 2 * np.sqrt(gain) * alpha
-    more, less = gain + 1, gain - 1
-    section = [
-        gain * (more - less * cosine + root),
-        2 * gain * (less - more * cosine),
-        gain * (more - less * cosine - root),
-        more + less * cosine + root,
-        -2 * (less + more * cosine),
-        more + less * cosine - root,
-    ]
-    return np.asarray([section], np.float64) / float(section[3])
+def _shape(
+    spectrum: npt.NDArray[np.complex64],
+    hz: npt.NDArray[np.float64],
+    gain_db: float,
+    samples: int,
+) -> bytes:
+    """Return a sound whose frequencies below ``_TONE_HZ`` are raised, gently and without delay."""
+    share = 1 / (1 + (hz / _TONE_HZ) ** 2)
+    gain = 10 ** (gain_db * share / 20)
+    return fft.irfft(spectrum * gain, samples, workers=1).astype("<f4").tobytes()
 
 
 def _print(sound: bytes, speed: float) -> Items:

@@ -7,6 +7,28 @@ from pathlib import Path
 
 from tests.chaos import run
 
+# A part of the whole ladder, which `make chaos` presses.
+LADDER = """
+[[tier]]
+name = "ogg-160"
+codec = "vorbis"
+bitrate_kbps = 160
+
+[[tier]]
+name = "aac-128"
+codec = "aac"
+bitrate_kbps = 128
+
+[[tier]]
+name = "aac-256"
+codec = "aac"
+bitrate_kbps = 256
+
+[[tier]]
+name = "flac"
+codec = "flac"
+"""
+
 
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
@@ -18,5 +40,8 @@ def test_whatever_is_killed_every_delivery_is_published_once_and_nothing_else_is
     # The folders that pytest makes are closed to the user PostgreSQL runs as.
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
         Path(name).chmod(0o755)
-        measured = run(Path(name), rounds=9, seed=seed, tell=say, HEARTBEAT_S="0.2", SILENCE_S="2")
+        ladder = Path(name) / "ladder.toml"
+        ladder.write_text(LADDER)
+        quick = {"HEARTBEAT_S": "0.2", "SILENCE_S": "2", "LADDER": str(ladder)}
+        measured = run(Path(name), rounds=9, seed=seed, tell=say, **quick)
     assert measured["jobs"] == 10
