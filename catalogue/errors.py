@@ -255,6 +255,12 @@ class UrlExpired(Gone):
     advice = "Fetch the manifest at refresh_url and go on with its URLs."
 
 
+class AccountNotFound(NotFound):
+    code = "account-not-found"
+    title = "There is no such account"
+    advice = "Check the id."
+
+
 class TrackNotFound(NotFound):
     code = "track-not-found"
     title = "There is no such track"
@@ -318,6 +324,12 @@ class JobStateWrong(Conflict):
     code = "job-state-wrong"
     title = "The job is in a state that does not allow this"
     advice = "See where it stands with `lathe jobs show`."
+
+
+class AccountExists(Conflict):
+    code = "account-exists"
+    title = "There is an account with this address already"
+    advice = "Sign in, or have the password set anew."
 
 
 class RecordingElsewhere(Conflict):

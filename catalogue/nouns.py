@@ -434,3 +434,44 @@ class Attempt:
     ended_at: datetime | None
     end: AttemptEnd | None
     code: str | None
+
+
+AccountId = NewType("AccountId", str)
+SessionId = NewType("SessionId", str)
+
+
+class Role(StrEnum):
+    """What an account is for; catalogue.rules tells what each role may."""
+
+    USER = "user"
+    PREMIUM = "premium"
+    CURATOR = "curator"
+    LABEL = "label"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Somebody who signs in: a listener, or who works for a label or for the plant.
+
+    ``territory`` is where the account is at home (ISO 3166-1 alpha-2), None when not known.
+    """
+
+    id: AccountId
+    email: str
+    role: Role
+    territory: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """A device on which an account is signed in, until ``expires_at`` unless it is used before."""
+
+    id: SessionId
+    account_id: AccountId
+    device: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime

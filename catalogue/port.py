@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Protocol
 
 from catalogue.nouns import (
+    Account,
+    AccountId,
     Attempt,
     Delivery,
     Features,
@@ -24,6 +26,9 @@ from catalogue.nouns import (
     Rendition,
     RenditionId,
     Resemblance,
+    Role,
+    Session,
+    SessionId,
     Sha256,
     Track,
     TrackId,
@@ -72,6 +77,57 @@ class Keys(Protocol):
 
     def is_empty(self) -> bool:
         """Return whether no key was ever made."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredAccount:
+    """An account, and the stored form of its password."""
+
+    account: Account
+    password: str
+
+
+class Accounts(Protocol):
+    """Who may sign in. An address is compared without regard to case."""
+
+    def add(self, stored: StoredAccount) -> None:
+        """Remember a new account. Raises AccountExists."""
+
+    def find(self, email: str) -> StoredAccount | None:
+        """Return an account by its address, or None."""
+
+    def get(self, account_id: AccountId) -> Account:
+        """Return an account. Raises AccountNotFound."""
+
+    def change(
+        self, account_id: AccountId, *, role: Role | None = None, territory: str | None = None
+    ) -> Account:
+        """Change what is given, and return the account as it is now. Raises AccountNotFound."""
+
+    def set_password(self, account_id: AccountId, password: str) -> None:
+        """Set the stored form of an account's password. Raises AccountNotFound."""
+
+
+class Sessions(Protocol):
+    """Where accounts are signed in. A session is found by the hash of its token, which is secret.
+
+    Each use moves its end away, so that it ends when it is not used for a while.
+    """
+
+    def open(self, session: Session, token_sha256: str) -> None:
+        """Remember a new session."""
+
+    def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
+        """Return the session of a token that has not ended, which now lasts ``until``; or None."""
+
+    def of(self, account_id: AccountId, *, now: datetime) -> list[Session]:
+        """Return the sessions of an account that have not ended, the one used last first."""
+
+    def close(self, account_id: AccountId, session_id: SessionId) -> None:
+        """End a session, if the account has it."""
+
+    def close_all(self, account_id: AccountId) -> None:
+        """End every session of an account."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -208,3 +208,28 @@ terms = Table(
     Column("place", _NUMBER, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
+
+accounts = Table(
+    "accounts",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("email", String(320), nullable=False),
+    # As it is compared.
+    Column("address", String(320), nullable=False, unique=True),
+    Column("password", String(200), nullable=False),
+    Column("role", String(12), nullable=False),
+    Column("territory", String(12)),
+    Column("created_at", Instant, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("device", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)

@@ -1,0 +1,153 @@
+"""Accounts in SQL, and the sessions of a plant that has no Redis."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Row, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from catalogue.database.engine import reading, writing
+from catalogue.database.schema import accounts, sessions
+from catalogue.errors import AccountExists, AccountNotFound
+from catalogue.nouns import Account, AccountId, Role, Session, SessionId
+from catalogue.port import StoredAccount
+
+
+class SqlAccounts:
+    """See catalogue.port.Accounts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(self, stored: StoredAccount) -> None:
+        """See Accounts.add."""
+        account = stored.account
+        row = {
+            "id": account.id,
+            "email": account.email,
+            "address": _fold(account.email),
+            "password": stored.password,
+            "role": account.role,
+            "territory": account.territory,
+            "created_at": account.created_at,
+        }
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(insert(accounts).values(**row))
+        except IntegrityError as fault:
+            raise AccountExists("The address has an account.") from fault
+
+    def find(self, email: str) -> StoredAccount | None:
+        """See Accounts.find."""
+        query = select(accounts).where(accounts.c.address == _fold(email))
+        with reading(self._engine) as connection:
+            row = connection.execute(query).first()
+        return None if row is None else StoredAccount(account=_build(row), password=row.password)
+
+    def get(self, account_id: AccountId) -> Account:
+        """See Accounts.get."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(accounts).where(accounts.c.id == account_id)).first()
+        if row is None:
+            raise _not_found(account_id)
+        return _build(row)
+
+    def change(
+        self, account_id: AccountId, *, role: Role | None = None, territory: str | None = None
+    ) -> Account:
+        """See Accounts.change."""
+        asked = {"role": role, "territory": territory}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if given:
+            self._set(account_id, given)
+        return self.get(account_id)
+
+    def set_password(self, account_id: AccountId, password: str) -> None:
+        """See Accounts.set_password."""
+        self._set(account_id, {"password": password})
+
+    def _set(self, account_id: AccountId, values: dict[str, Any]) -> None:
+        own = accounts.c.id == account_id
+        with writing(self._engine) as connection:
+            if connection.execute(update(accounts).where(own).values(**values)).rowcount != 1:
+                raise _not_found(account_id)
+
+
+class SqlSessions:
+    """See catalogue.port.Sessions."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open(self, session: Session, token_sha256: str) -> None:
+        """See Sessions.open."""
+        row = {
+            "id": session.id,
+            "account_id": session.account_id,
+            "token_sha256": token_sha256,
+            "device": session.device,
+            "created_at": session.created_at,
+            "seen_at": session.seen_at,
+            "expires_at": session.expires_at,
+        }
+        ended = and_(
+            sessions.c.account_id == session.account_id, sessions.c.expires_at <= session.created_at
+        )
+        with writing(self._engine) as connection:
+            connection.execute(delete(sessions).where(ended))
+            connection.execute(insert(sessions).values(**row))
+
+    def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
+        """See Sessions.use."""
+        own = and_(sessions.c.token_sha256 == token_sha256, sessions.c.expires_at > now)
+        moved = update(sessions).where(own).values(seen_at=now, expires_at=until)
+        with writing(self._engine) as connection:
+            row = connection.execute(moved.returning(sessions)).first()
+        return None if row is None else _build_session(row)
+
+    def of(self, account_id: AccountId, *, now: datetime) -> list[Session]:
+        """See Sessions.of."""
+        own = and_(sessions.c.account_id == account_id, sessions.c.expires_at > now)
+        query = select(sessions).where(own).order_by(sessions.c.seen_at.desc(), sessions.c.id)
+        with reading(self._engine) as connection:
+            return [_build_session(row) for row in connection.execute(query)]
+
+    def close(self, account_id: AccountId, session_id: SessionId) -> None:
+        """See Sessions.close."""
+        own = and_(sessions.c.id == session_id, sessions.c.account_id == account_id)
+        with writing(self._engine) as connection:
+            connection.execute(delete(sessions).where(own))
+
+    def close_all(self, account_id: AccountId) -> None:
+        """See Sessions.close_all."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
+
+
+def _fold(email: str) -> str:
+    return email.strip().casefold()
+
+
+def _not_found(account_id: AccountId) -> AccountNotFound:
+    return AccountNotFound("No account has this id.", account=str(account_id)[:60])
+
+
+def _build(row: Row[Any]) -> Account:
+    return Account(
+        id=AccountId(row.id),
+        email=row.email,
+        role=Role(row.role),
+        territory=row.territory,
+        created_at=row.created_at,
+    )
+
+
+def _build_session(row: Row[Any]) -> Session:
+    return Session(
+        id=SessionId(row.id),
+        account_id=AccountId(row.account_id),
+        device=row.device,
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+        expires_at=row.expires_at,
+    )

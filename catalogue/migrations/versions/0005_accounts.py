@@ -1,0 +1,39 @@
+"""Who signs in, and where."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "accounts",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("email", sa.String(length=320), nullable=False),
+        sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("password", sa.String(length=200), nullable=False),
+        sa.Column("role", sa.String(length=12), nullable=False),
+        sa.Column("territory", sa.String(length=12), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
+        sa.UniqueConstraint("address", name=op.f("uq_accounts_address")),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account_id", sa.String(length=40), nullable=False),
+        sa.Column("token_sha256", sa.String(length=64), nullable=False),
+        sa.Column("device", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_sessions_account_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        sa.UniqueConstraint("token_sha256", name=op.f("uq_sessions_token_sha256")),
+    )
+    op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"])
