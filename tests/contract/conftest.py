@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from catalogue.database.accounts import SqlAccounts
 from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
@@ -15,7 +16,7 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
-from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
+from catalogue.port import Accounts, Desk, Holds, Jobs, Keys, Prints, Tracks
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from storage.s3 import S3Store, parse_s3_url
@@ -47,6 +48,7 @@ class Catalogue:
     desk: Desk
     holds: Holds
     prints: Prints
+    accounts: Accounts
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -122,6 +124,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         desk=SqlDesk(engine),
         holds=SqlHolds(engine),
         prints=SqlPrints(engine),
+        accounts=SqlAccounts(engine),
     )
 
 
