@@ -9,7 +9,7 @@ run:
 
 test:
 	@tools/setup dev
-	@.venv/bin/python -m pytest --ignore=tests/clients -n auto --dist loadfile
+	@.venv/bin/python -m pytest --ignore=tests/clients -n auto --dist loadfile --no-loadscope-reorder
 
 # Independent judges of manifests, and real players: a browser, VLC, GStreamer and others.
 test-clients:

@@ -1,7 +1,6 @@
 """The spine: one master in, every rendition it earns out, as objects in a store."""
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,14 @@ from catalogue.nouns import (
 )
 from catalogue.rules import plan_tiers
 from pipeline import ffmpeg
+from pipeline.analysis import analysing
 from pipeline.cutting.cut import Cut, Cutter, Put
 from pipeline.cutting.mp4_chunks import Mp4Cutter
 from pipeline.cutting.ogg_chunks import OggCutter
-from pipeline.hearing.fingerprint import Fingerprinter, build_fingerprint
-from pipeline.hearing.listener import Listener
 from pipeline.lanes import plan_lanes
-from pipeline.loudness import LoudnessMeter
 from pipeline.master import probe_master
 from pipeline.recipe import Recipe, plan_recipe
-from pipeline.transcode import pcm_bits, transcode
+from pipeline.transcode import transcode
 from storage.keys import rendition_key
 from storage.port import ObjectStore
 
@@ -97,25 +94,17 @@ def press(
         for lane in plan_lanes(plan.recipes, lanes)
     ]
     progress = _progress(master, report)
-    with tempfile.TemporaryFile() as spool:
-        listener, printer = Listener(spool), Fingerprinter()
-
-        def listen(data: bytes) -> None:
-            listener.feed(data)
-            printer.feed(data)
-
-        meter = build_meter(master)
+    with analysing(master) as analysis:
         decoded = transcode(
             path,
             master,
             work,
-            listen=listen,
-            meter=meter.feed,
+            listen=analysis.listen,
+            meter=analysis.meter,
             progress=progress,
             should_stop=should_stop,
         )
-        features = listener.finish().features(meter.finish())
-        fingerprint = build_fingerprint(printer.finish())
+        analysed = analysis.finish()
     report("publish", 99)
     kept, empty = _sort_out_empty(master, plan.recipes, decoded.samples)
     if not kept:
@@ -123,18 +112,13 @@ def press(
     return Pressing(
         master=master,
         decoded=decoded,
-        features=features,
-        fingerprint=fingerprint,
+        features=analysed.features(),
+        fingerprint=analysed.fingerprint,
         renditions=tuple(
             _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
         ),
         refused=(*plan.refused, *empty),
     )
-
-
-def build_meter(master: Master) -> LoudnessMeter:
-    """Return a meter for a master's PCM as it is decoded."""
-    return LoudnessMeter(rate_hz=master.rate_hz, channels=master.channels, bits=pcm_bits(master))
 
 
 def _no_tier(refused: Sequence[TierRefused]) -> NoTierEarned:

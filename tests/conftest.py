@@ -8,7 +8,12 @@ import pytest
 
 from tests.engines import PostgresServer, SwiftServer
 
-SLOW = ("test_chaos.py", "test_recovery.py", "test_plant.py", "test_exact.py")
+SLOW = frozenset(
+    (
+        *("test_chaos.py", "test_recovery.py", "test_plant.py", "test_backup.py"),
+        *("test_players.py", "test_matching.py", "test_features.py", "test_exact.py"),
+    )
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,6 @@
 """``lathe features``: what lathe hears in audio files, and why it says so."""
 
-import hashlib
 import json
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from catalogue.errors import LatheError, MasterNotAFile
-from catalogue.nouns import Sha256
 from lathe.cli import EXIT_FAILED, show_error
 from lathe.cli.reporting import show_name
 
 if TYPE_CHECKING:
+    from pipeline.analysis import Analysed
     from pipeline.hearing.listener import Heard
-    from pipeline.loudness import Loudness
 
 
 @click.command("features")
@@ -28,38 +25,31 @@ def command(files: tuple[Path, ...], explain: bool, as_json: bool) -> int:
     failed = 0
     for file in files:
         try:
-            heard, loudness = _hear(file)
+            analysed = _analyse(file)
         except LatheError as fault:
             show_error(fault, file=show_name(file))
             failed += 1
             continue
         if as_json:
-            click.echo(json.dumps({"file": show_name(file), **_plain(heard, loudness, explain)}))
+            click.echo(json.dumps({"file": show_name(file), **_plain(analysed, explain)}))
         else:
-            click.echo(f"{show_name(file)}: {_describe(heard, loudness)}")
+            click.echo(f"{show_name(file)}: {_describe(analysed)}")
             if explain:
-                click.echo("\n".join(_explain(heard)))
+                click.echo("\n".join(_explain(analysed.heard)))
     return EXIT_FAILED if failed else 0
 
 
-def _hear(path: Path) -> "tuple[Heard, Loudness]":
-    from pipeline.hearing.listener import Listener
-    from pipeline.master import probe_master
-    from pipeline.press import build_meter
-    from pipeline.transcode import decode_master
+def _analyse(path: Path) -> "Analysed":
+    from pipeline.analysis import analyse
+    from pipeline.master import hash_file, probe_master
 
     if not path.is_file():
         raise MasterNotAFile("It is not a regular file.")
-    with open(path, "rb") as file:
-        sha256 = Sha256(hashlib.file_digest(file, "sha256").hexdigest())
-    master = probe_master(path, sha256)
-    with tempfile.TemporaryFile() as spool:
-        listener, meter = Listener(spool), build_meter(master)
-        decode_master(path, master, listen=listener.feed, meter=meter.feed)
-        return listener.finish(), meter.finish()
+    return analyse(path, probe_master(path, hash_file(path)))
 
 
-def _describe(heard: "Heard", loudness: "Loudness") -> str:
+def _describe(analysed: "Analysed") -> str:
+    heard, loudness = analysed.heard, analysed.loudness
     tempo, key = heard.pulse.tempo, heard.key
     said = ["no pulse"]
     if tempo is not None:
@@ -87,8 +77,9 @@ def _terms(heard: "Heard") -> dict[str, float | None]:
     }
 
 
-def _plain(heard: "Heard", loudness: "Loudness", explain: bool) -> dict[str, object]:
-    plain: dict[str, object] = asdict(heard.features(loudness))
+def _plain(analysed: "Analysed", explain: bool) -> dict[str, object]:
+    heard = analysed.heard
+    plain: dict[str, object] = asdict(analysed.features())
     if explain:
         plain["terms"] = _terms(heard)
         plain["parts"] = {

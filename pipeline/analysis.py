@@ -1,0 +1,68 @@
+"""All that is heard and measured of a master while it is decoded, by whatever decodes it."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from catalogue.nouns import Features, Fingerprint, Master
+from pipeline.hearing.fingerprint import Fingerprinter, build_fingerprint
+from pipeline.hearing.listener import Heard, Listener
+from pipeline.loudness import Loudness, LoudnessMeter
+from pipeline.transcode import decode_master, pcm_bits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Analysed:
+    """What came of it."""
+
+    heard: Heard
+    loudness: Loudness
+    fingerprint: Fingerprint
+
+    def features(self) -> Features:
+        """Return what the catalogue keeps of what was heard."""
+        return self.heard.features(self.loudness)
+
+
+class Analysis:
+    """Takes a master's sound and its PCM, as ``pipeline.transcode`` gives them."""
+
+    def __init__(self, master: Master, spool: IO[bytes]) -> None:
+        self._listener, self._printer = Listener(spool), Fingerprinter()
+        self._meter = LoudnessMeter(
+            rate_hz=master.rate_hz, channels=master.channels, bits=pcm_bits(master)
+        )
+
+    def listen(self, data: bytes) -> None:
+        """Take the next bytes of sound: float32, mono, 22.05 kHz."""
+        self._listener.feed(data)
+        self._printer.feed(data)
+
+    def meter(self, data: bytes) -> None:
+        """Take the next bytes of the master's own PCM."""
+        self._meter.feed(data)
+
+    def finish(self) -> Analysed:
+        """Return what came of it; nothing can be fed afterwards."""
+        return Analysed(
+            heard=self._listener.finish(),
+            loudness=self._meter.finish(),
+            fingerprint=build_fingerprint(self._printer.finish()),
+        )
+
+
+@contextmanager
+def analysing(master: Master) -> Iterator[Analysis]:
+    """Give an analysis of ``master``, with a file of its own for what does not fit in memory."""
+    with tempfile.TemporaryFile() as spool:
+        yield Analysis(master, spool)
+
+
+def analyse(path: Path, master: Master) -> Analysed:
+    """Decode a master for nothing but its analysis. Raises what ``decode_master`` raises."""
+    with analysing(master) as analysis:
+        decode_master(path, master, listen=analysis.listen, meter=analysis.meter)
+        return analysis.finish()
