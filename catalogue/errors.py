@@ -58,6 +58,10 @@ class NotFound(LatheError):
     """There is no such thing."""
 
 
+class TooMany(LatheError):
+    """It was asked for more often than is allowed; ``retry_after_s`` is measured."""
+
+
 class Conflict(LatheError):
     """The request contradicts what is already there."""
 
@@ -199,7 +203,7 @@ class RequestInvalid(InvalidInput):
 class MetadataInvalid(InvalidInput):
     code = "metadata-invalid"
     title = "The delivery's metadata is not valid"
-    advice = "Send a JSON object with title, artist, isrc and territories."
+    advice = "Send a JSON object with title, artist, isrc and rights."
 
 
 class IsrcInvalid(InvalidInput):
@@ -231,6 +235,72 @@ class KeyUnknown(Unauthenticated):
     advice = "Check the key, or ask the operator for a new one."
 
 
+class SessionMissing(Unauthenticated):
+    code = "session-missing"
+    title = "Listeners sign in here"
+    advice = "Sign in with `POST /v1/sessions` and send `Authorization: Bearer <token>`."
+
+
+class SessionUnknown(Unauthenticated):
+    code = "session-unknown"
+    title = "The session has ended"
+    advice = "Sign in again with `POST /v1/sessions`."
+
+
+class CredentialsWrong(Unauthenticated):
+    code = "credentials-wrong"
+    title = "Address and password do not belong together"
+    advice = "Check both; after a few failures wait until they are asked for again."
+
+
+class TooManyAttempts(TooMany):
+    code = "too-many-attempts"
+    title = "Sign-in failed too often"
+    advice = "Wait as long as Retry-After says; then the right password opens again."
+
+
+class PasswordUnfit(InvalidInput):
+    code = "password-unfit"
+    title = "The password cannot be used"
+    advice = "Choose one of 8 to 256 characters."
+
+
+class RoleMayNot(NotAllowed):
+    code = "role-may-not"
+    title = "The role of this account does not allow it"
+    advice = "An administrator changes roles with `lathe accounts change`."
+
+
+class SubscriptionTooLow(NotAllowed):
+    code = "subscription-too-low"
+    title = "The subscription does not reach this quality"
+    advice = "Ask for another codec or a lower quality, or for a plan that reaches it."
+
+
+class RightNotBegun(RightsMissing):
+    code = "right-not-begun"
+    title = "The right to hear the track has not begun yet"
+    advice = "Ask again when it has; measured tells when."
+
+
+class RightEnded(RightsMissing):
+    code = "right-ended"
+    title = "The right to hear the track has ended"
+    advice = "Its label may deliver a right that goes on."
+
+
+class UseNotLicensed(RightsMissing):
+    code = "use-not-licensed"
+    title = "The track is not licensed for this use"
+    advice = "Its label says which uses it licenses: stream, download or both."
+
+
+class TierNotLicensed(RightsMissing):
+    code = "tier-not-licensed"
+    title = "The track is not licensed at this quality"
+    advice = "Ask for a lossy codec, or for no codec at all."
+
+
 class TerritoryNotLicensed(RightsMissing):
     code = "territory-not-licensed"
     title = "The track is not licensed where the listener is"
@@ -253,6 +323,12 @@ class UrlExpired(Gone):
     code = "url-expired"
     title = "The signed URL has expired"
     advice = "Fetch the manifest at refresh_url and go on with its URLs."
+
+
+class TrackTakenDown(Gone):
+    code = "track-taken-down"
+    title = "The track was taken down"
+    advice = "It can be heard nowhere any more; take it out of queues and playlists."
 
 
 class AccountNotFound(NotFound):
@@ -358,6 +434,12 @@ class CatalogueUnavailable(Unavailable):
     code = "catalogue-unavailable"
     title = "The catalogue is away"
     advice = "Try again in a moment."
+
+
+class SessionsUnavailable(Unavailable):
+    code = "sessions-unavailable"
+    title = "What keeps the sessions does not answer"
+    advice = "Check LATHE_SESSIONS and that the Redis behind it runs; then try again."
 
 
 class QueueUnavailable(Unavailable):

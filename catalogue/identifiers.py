@@ -35,6 +35,19 @@ def parse_territory(text: str) -> str:
     return code
 
 
+def parse_home(text: str) -> str:
+    """Return the ISO 3166-1 alpha-2 code of one territory, in capitals. Raises TerritoryUnknown."""
+    code = parse_territory(text)
+    if code == WORLDWIDE:
+        raise TerritoryUnknown("Nobody is at home worldwide.", territory=WORLDWIDE)
+    return code
+
+
+def fold_address(text: str) -> str:
+    """Return an e-mail address as it is compared, without regard to case."""
+    return text.strip().casefold()
+
+
 def make_id(prefix: str, *, now: datetime, random: bytes) -> str:
     """Return ``prefix_`` and 26 characters of Crockford base 32 that sort by time.
 

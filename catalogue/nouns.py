@@ -7,7 +7,7 @@ datetimes in UTC.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated, NewType
 
 from pydantic import Field
@@ -18,6 +18,9 @@ DeliveryId = NewType("DeliveryId", str)
 RenditionId = NewType("RenditionId", str)
 Sha256 = NewType("Sha256", str)
 """64 lower-case hexadecimal digits."""
+
+
+_LOW_MAX_KBPS, _NORMAL_MAX_KBPS = 96, 160
 
 
 class Codec(StrEnum):
@@ -32,6 +35,21 @@ class Codec(StrEnum):
     def lossless(self) -> bool:
         """Whether decoding gives back the very samples that were encoded."""
         return self in (Codec.ALAC, Codec.FLAC)
+
+
+class Quality(IntEnum):
+    """What a listener hears, from the least to the best; tiers of one quality sound alike."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+    LOSSLESS = 3
+    HIRES = 4
+
+    @property
+    def label(self) -> str:
+        """How it is written outside."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +67,16 @@ class Tier:
     mono_bitrate_kbps: int | None = None
     rate_hz: int | None = None
     hires: bool = False
+
+    @property
+    def quality(self) -> Quality:
+        """The quality it offers; a lossy one's by its nominal bit rate for stereo."""
+        if self.codec.lossless:
+            return Quality.HIRES if self.hires else Quality.LOSSLESS
+        kbps = self.bitrate_kbps or 0
+        if kbps > _NORMAL_MAX_KBPS:
+            return Quality.HIGH
+        return Quality.NORMAL if kbps > _LOW_MAX_KBPS else Quality.LOW
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -305,11 +333,37 @@ class WorkQueue(StrEnum):
     LIGHT = "light"
 
 
+class Use(StrEnum):
+    """What a right allows."""
+
+    STREAM = "stream"
+    DOWNLOAD = "download"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """When, for what and how well a track may be heard somewhere.
+
+    From ``starts_at`` until just before ``ends_at``, either of which may be open, and at most at
+    ``max_quality`` when there is one.
+    """
+
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    uses: tuple[Use, ...] = tuple(Use)
+    max_quality: Quality | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Right:
-    """Who may stream a track: a territory (ISO 3166-1 alpha-2, or Worldwide)."""
+    """What holds for a track in a territory (ISO 3166-1 alpha-2, or Worldwide).
+
+    A territory that has a right of its own goes by that alone, all others by the one Worldwide.
+    One without windows is a territory that the track may not be heard in.
+    """
 
     territory: str
+    windows: tuple[Window, ...] = (Window(),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -341,13 +395,17 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Track:
-    """A recording as the catalogue knows it; ``renditions`` is empty until it is published."""
+    """A recording as the catalogue knows it; ``renditions`` is empty until it is published.
+
+    From ``taken_down_at`` on nobody may hear it, whatever its rights say.
+    """
 
     id: TrackId
     label: str
     metadata: Metadata
     renditions: tuple[Rendition, ...]
     updated_at: datetime
+    taken_down_at: datetime | None = None
 
 
 class JobState(StrEnum):
@@ -441,7 +499,10 @@ SessionId = NewType("SessionId", str)
 
 
 class Role(StrEnum):
-    """What an account is for; catalogue.rules tells what each role may."""
+    """What an account is for; catalogue.permissions tells what each role may.
+
+    A listener is premium when its plan is, and a user otherwise.
+    """
 
     USER = "user"
     PREMIUM = "premium"
@@ -451,17 +512,66 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Plan(StrEnum):
+    """What a listener has subscribed to; it bounds the quality that is heard."""
+
+    FREE = "free"
+    VOICE = "voice"
+    INDIVIDUAL = "individual"
+    PREMIUM = "premium"
+
+    @property
+    def quality(self) -> Quality:
+        """The best quality that the plan reaches."""
+        return _PLAN_QUALITIES[self]
+
+
+_PLAN_QUALITIES: Mapping[Plan, Quality] = {
+    Plan.FREE: Quality.NORMAL,
+    Plan.VOICE: Quality.HIGH,
+    Plan.INDIVIDUAL: Quality.LOSSLESS,
+    Plan.PREMIUM: Quality.HIRES,
+}
+
+
+class Network(StrEnum):
+    """What a player is connected by; it bounds the quality that is sensible there."""
+
+    G2 = "2g"
+    G3 = "3g"
+    G4 = "4g"
+    G5 = "5g"
+    WIFI = "wifi"
+
+    @property
+    def quality(self) -> Quality:
+        """The best quality that it carries without a stall."""
+        return _NETWORK_QUALITIES[self]
+
+
+_NETWORK_QUALITIES: Mapping[Network, Quality] = {
+    Network.G2: Quality.LOW,
+    Network.G3: Quality.NORMAL,
+    Network.G4: Quality.HIGH,
+    Network.G5: Quality.LOSSLESS,
+    Network.WIFI: Quality.HIRES,
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
     """Somebody who signs in: a listener, or who works for a label or for the plant.
 
-    ``territory`` is where the account is at home (ISO 3166-1 alpha-2), None when not known.
+    ``territory`` is where the account is at home (ISO 3166-1 alpha-2), None when not known;
+    ``label`` is the one that an account of that role works for.
     """
 
     id: AccountId
     email: str
     role: Role
+    plan: Plan
     territory: str | None
+    label: str | None
     created_at: datetime
 
 

@@ -5,7 +5,7 @@ Every adapter passes the same contract suite. Methods raise Unavailable when the
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from catalogue.nouns import (
@@ -20,6 +20,7 @@ from catalogue.nouns import (
     JobState,
     Measure,
     Metadata,
+    Plan,
     Pressing,
     Print,
     Reason,
@@ -99,26 +100,45 @@ class Accounts(Protocol):
     def get(self, account_id: AccountId) -> Account:
         """Return an account. Raises AccountNotFound."""
 
+    def page(self, *, after: str, limit: int) -> list[Account]:
+        """Return up to ``limit`` accounts by id after ``after``."""
+
     def change(
-        self, account_id: AccountId, *, role: Role | None = None, territory: str | None = None
+        self,
+        account_id: AccountId,
+        *,
+        role: Role | None = None,
+        plan: Plan | None = None,
+        territory: str | None = None,
+        label: str | None = None,
     ) -> Account:
-        """Change what is given, and return the account as it is now. Raises AccountNotFound."""
+        """Change what is given, and return the account as it is now. Raises AccountNotFound.
+
+        The role of a listener follows its plan; see catalogue.permissions.settle_role.
+        """
 
     def set_password(self, account_id: AccountId, password: str) -> None:
         """Set the stored form of an account's password. Raises AccountNotFound."""
 
 
+SEEN_EVERY = timedelta(minutes=1)
+
+
 class Sessions(Protocol):
     """Where accounts are signed in. A session is found by the hash of its token, which is secret.
 
-    Each use moves its end away, so that it ends when it is not used for a while.
+    Its use moves its end away, so that it ends when it is not used for a while; use is noted at
+    most once in ``SEEN_EVERY``.
     """
 
     def open(self, session: Session, token_sha256: str) -> None:
         """Remember a new session."""
 
     def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
-        """Return the session of a token that has not ended, which now lasts ``until``; or None."""
+        """Return the session of a token, which lasts ``until`` if this use is noted.
+
+        None when there is none, or it has ended.
+        """
 
     def of(self, account_id: AccountId, *, now: datetime) -> list[Session]:
         """Return the sessions of an account that have not ended, the one used last first."""
@@ -128,6 +148,43 @@ class Sessions(Protocol):
 
     def close_all(self, account_id: AccountId) -> None:
         """End every session of an account."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """How often something may be done: ``count`` times within any ``window``."""
+
+    count: int
+    window: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Whether it may be done once more, how often after that, and when again if not.
+
+    ``retry_after_s`` is 0 where it may be done now.
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after_s: int
+
+
+class Limits(Protocol):
+    """How often things were done lately, each under its key.
+
+    The window slides: what was done in the one before counts by as much of it as is still within
+    the last ``window``, as if spread evenly over it.
+    """
+
+    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> Verdict:
+        """Count one more under each of ``keys`` if all have room, otherwise under none.
+
+        The verdict is that of the fullest. No two callers ever get the same room.
+        """
+
+    def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:
+        """Count one less under each of ``keys``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,6 +213,9 @@ class Tracks(Protocol):
 
     def get(self, track_id: TrackId) -> Track:
         """Return a track with its current renditions. Raises TrackNotFound."""
+
+    def take_down(self, track_id: TrackId, *, since: datetime | None) -> None:
+        """Take a track down, or, since None, let it be heard again. Raises TrackNotFound."""
 
     def features(self, track_id: TrackId) -> Features | None:
         """Return what was heard in a track's current master, if that is known.

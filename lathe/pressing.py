@@ -254,6 +254,7 @@ def _build_manifest(pressing: Pressing, title: str) -> Manifest:
         artist=pressing.master.tags.artist,
         isrc=None,
         track_id=None,
+        quality=None,
         renditions=pressing.renditions,
         prefixes=tuple(rendition_prefix(rendition.id) for rendition in pressing.renditions),
         expires_at=None,

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 
 import uvicorn
@@ -21,6 +22,9 @@ def build_services(house: House) -> Services:
     settings = house.settings
     return Services(
         keys=house.keys,
+        accounts=house.accounts,
+        sessions=house.sessions,
+        limits=house.limits,
         tracks=house.tracks,
         jobs=house.jobs,
         holds=house.holds,
@@ -30,6 +34,8 @@ def build_services(house: House) -> Services:
         signer=UrlSigner(open_ring(settings)),
         now=now,
         new_id=new_id,
+        session_life=timedelta(days=settings.session_days),
+        guests=settings.guests,
         territory=settings.territory or None,
         trusted_edges=settings.trusted_edges,
         max_master_bytes=settings.max_master_bytes,

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from catalogue.errors import SettingsInvalid, TerritoryUnknown
-from catalogue.identifiers import WORLDWIDE, parse_territory
+from catalogue.identifiers import parse_home
+from catalogue.nouns import Plan
 
 PREFIX = "LATHE_"
 
@@ -41,11 +42,26 @@ class Settings(BaseModel):
     port: int = Field(
         default=8600, ge=0, le=65535, description="port it listens on; 0: any free one"
     )
+    sessions: str = Field(
+        default="",
+        description="redis://HOST:PORT/DB of sessions and limits; empty: in the catalogue, and "
+        "limits in the process",
+    )
+    session_days: int = Field(
+        default=30, ge=1, le=400, description="days after its last use that a session ends"
+    )
+    guests: Plan | None = Field(
+        default=None,
+        description="plan of listeners who are not signed in: free, voice, individual or premium; "
+        "empty: they sign in",
+    )
     territory: str = Field(
         default="", description="where listeners are, when no trusted edge says it"
     )
     trusted_edges: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(), description="JSON list of networks whose X-Lathe-Territory is believed"
+        default=(),
+        description="JSON list of networks whose X-Lathe-Territory and X-Forwarded-For are "
+        "believed",
     )
     max_master_bytes: int = Field(default=8 << 30, ge=1, description="largest master accepted")
     ladder: Path | None = Field(
@@ -76,12 +92,9 @@ class Settings(BaseModel):
         if not value.strip():
             return ""
         try:
-            code = parse_territory(value)
+            return parse_home(value)
         except TerritoryUnknown:
-            code = WORLDWIDE
-        if code == WORLDWIDE:
-            raise ValueError("an ISO 3166-1 alpha-2 code is needed")
-        return code
+            raise ValueError("an ISO 3166-1 alpha-2 code is needed") from None
 
     @property
     def catalogue_url(self) -> str:

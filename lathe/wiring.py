@@ -15,6 +15,7 @@ from dramatiq import Broker
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from catalogue.database.accounts import SqlAccounts, SqlSessions
 from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
@@ -22,9 +23,24 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
+from catalogue.fleeting.client import open_redis
+from catalogue.fleeting.limits import MemoryLimits, RedisLimits
+from catalogue.fleeting.sessions import RedisSessions
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
-from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, WorkerName
+from catalogue.port import (
+    Accounts,
+    Desk,
+    Holds,
+    Jobs,
+    Keys,
+    Limits,
+    Prints,
+    Sessions,
+    StoredKey,
+    Tracks,
+    WorkerName,
+)
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
@@ -64,6 +80,9 @@ class Records:
     desk: Desk
     holds: Holds
     prints: Prints
+    accounts: Accounts
+    sessions: Sessions
+    limits: Limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +120,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
     make_state(settings.state)
     engine = open_engine(settings.catalogue_url)
     upgrade(engine)
+    redis = open_redis(settings.sessions) if settings.sessions else None
     return {
         "settings": settings,
         "engine": engine,
@@ -110,6 +130,9 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "desk": SqlDesk(engine),
         "holds": SqlHolds(engine),
         "prints": SqlPrints(engine),
+        "accounts": SqlAccounts(engine),
+        "sessions": SqlSessions(engine) if redis is None else RedisSessions(redis),
+        "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 
 

@@ -38,6 +38,7 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
             "isrc": manifest.isrc,
             "duration_s": round(first.samples / first.rate_hz, 6),
         },
+        "quality": manifest.quality,
         "expires_at": _instant(manifest.expires_at),
         "refresh_after": _instant(manifest.refresh_after),
         "refresh_url": manifest.refresh_url,

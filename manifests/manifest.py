@@ -1,12 +1,11 @@
 """The model: what one listener is told about one track now. It is built, never stored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from catalogue.errors import TrackNotReady
+from catalogue.licensing import Grant
 from catalogue.nouns import Codec, Rendition, RenditionId, Track
-from catalogue.rules import Grant
 
 VERSION = 1
 MEDIA_TYPE = "application/vnd.lathe.manifest+json"
@@ -19,7 +18,8 @@ Prefix = Callable[[RenditionId], str]
 class Manifest:
     """One track as one listener may hear it now.
 
-    ``prefixes`` are the URL prefixes of ``renditions``, in the same order; ``expires_at`` and
+    ``prefixes`` are the URL prefixes of ``renditions``, in the same order. ``quality`` is the
+    bound that subscription, right and the player's wish set together; it, ``expires_at`` and
     ``refresh_after`` are null for a manifest whose URLs are plain files.
     """
 
@@ -27,6 +27,7 @@ class Manifest:
     artist: str | None
     isrc: str | None
     track_id: str | None
+    quality: str | None
     renditions: tuple[Rendition, ...]
     prefixes: tuple[str, ...]
     expires_at: datetime | None
@@ -39,25 +40,16 @@ def is_fragmented(rendition: Rendition) -> bool:
     return rendition.tier.codec is not Codec.VORBIS
 
 
-def build_manifest(
-    track: Track, grant: Grant, prefix: Prefix, *, refresh_url: str, codecs: Sequence[Codec]
-) -> Manifest:
-    """Return the manifest of a granted track, limited to ``codecs`` when any are named.
-
-    Raises TrackNotReady when none of its renditions is in one of them.
-    """
-    chosen = tuple(
-        rendition for rendition in track.renditions if not codecs or rendition.tier.codec in codecs
-    )
-    if not chosen:
-        raise TrackNotReady("It has no rendition in the codecs asked for.", track=track.id)
+def build_manifest(track: Track, grant: Grant, prefix: Prefix, *, refresh_url: str) -> Manifest:
+    """Return the manifest of a granted track, with the renditions that were granted."""
     return Manifest(
         title=track.metadata.title,
         artist=track.metadata.artist,
         isrc=track.metadata.isrc,
         track_id=track.id,
-        renditions=chosen,
-        prefixes=tuple(prefix(rendition.id) for rendition in chosen),
+        quality=grant.quality.label,
+        renditions=grant.renditions,
+        prefixes=tuple(prefix(rendition.id) for rendition in grant.renditions),
         expires_at=grant.expires_at,
         refresh_after=grant.refresh_after,
         refresh_url=refresh_url,

@@ -1,17 +1,43 @@
-"""Who is asking: labels by their key, listeners by where they are."""
+"""Who is asking: labels by their key, accounts by their session, guests by neither."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from catalogue.errors import KeyMissing, KeyUnknown
+from catalogue import errors
+from catalogue.errors import (
+    AccountNotFound,
+    KeyMissing,
+    KeyUnknown,
+    RoleMayNot,
+    SessionMissing,
+    SessionUnknown,
+)
 from catalogue.identifiers import parse_territory
+from catalogue.licensing import GUEST_SESSION, Listener, listener_of
+from catalogue.nouns import Account, Role, Session
+from catalogue.permissions import Action, require
 from origin.services import TERRITORY_HEADER, Services
-from protection.tokens import hash_secret, secrets_equal, split_api_key
+from protection.tokens import (
+    hash_secret,
+    is_session_token,
+    secrets_equal,
+    split_api_key,
+)
 
-_bearer = HTTPBearer(auto_error=False, description="a label's API key")
+SESSION_REFUSALS = (errors.SessionMissing, errors.SessionUnknown, errors.KeyUnknown)
+"""How a session's token is refused."""
+
+LABEL_REFUSALS = (errors.KeyMissing, errors.KeyUnknown, errors.SessionUnknown, errors.RoleMayNot)
+"""How a label is refused."""
+
+_bearer = HTTPBearer(auto_error=False, description="a session's token, or a label's API key")
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 def get_services(request: Request) -> Services:
@@ -24,31 +50,105 @@ def get_services(request: Request) -> Services:
 Parts = Annotated[Services, Depends(get_services)]
 
 
-def require_label(
-    parts: Parts, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> str:
-    """Return the label whose key was sent. Raises KeyMissing, KeyUnknown."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedIn:
+    """An account, and the session by which it asks."""
+
+    account: Account
+    session: Session
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks, in which role: a session's account, a label by its key, or a guest (role None)."""
+
+    role: Role | None
+    label: str | None = None
+    signed_in: SignedIn | None = None
+    session: str = GUEST_SESSION
+
+
+def find_caller(parts: Parts, credentials: Credentials) -> Caller:
+    """Return who asks. Raises SessionUnknown, and KeyUnknown for what is no session's token."""
     if credentials is None:
-        raise KeyMissing("No key was sent.")
-    split = split_api_key(credentials.credentials)
+        return Caller(role=None)
+    token = credentials.credentials
+    if is_session_token(token):
+        return _find_account(parts, token)
+    split = split_api_key(token)
     stored = parts.keys.find(split[0]) if split else None
     if split is None or stored is None:
         raise KeyUnknown("No such key was ever made.")
     if not secrets_equal(hash_secret(split[1]), stored.secret_sha256):
         raise KeyUnknown("No such key was ever made.")
-    return stored.label
+    return Caller(role=Role.LABEL, label=stored.label, session=f"key_{stored.id}")
+
+
+def _find_account(parts: Services, token: str) -> Caller:
+    now = parts.now()
+    session = parts.sessions.use(hash_secret(token), now=now, until=now + parts.session_life)
+    if session is None:
+        raise SessionUnknown("It was signed out, or not used for too long.")
+    try:
+        account = parts.accounts.get(session.account_id)
+    except AccountNotFound as fault:
+        raise SessionUnknown("Its account is gone.") from fault
+    return Caller(
+        role=account.role,
+        label=account.label if account.role is Role.LABEL else None,
+        signed_in=SignedIn(account=account, session=session),
+        session=session.id,
+    )
+
+
+AnyCaller = Annotated[Caller, Depends(find_caller)]
+
+
+def require_signed_in(caller: AnyCaller) -> SignedIn:
+    """Return the caller's account and session. Raises SessionMissing."""
+    if caller.signed_in is None:
+        raise SessionMissing("No session's token was sent.")
+    return caller.signed_in
+
+
+Signed = Annotated[SignedIn, Depends(require_signed_in)]
+
+
+def require_label(caller: AnyCaller) -> str:
+    """Return the label that the caller is, or works for. Raises KeyMissing, RoleMayNot."""
+    if caller.role is None:
+        raise KeyMissing("No key was sent.")
+    require(caller.role, Action.DELIVER)
+    if caller.label is None:
+        raise RoleMayNot("The account works for no label yet.", role=caller.role)
+    return caller.label
 
 
 Label = Annotated[str, Depends(require_label)]
 
 
+def requires(action: Action) -> Callable[[Caller], Caller]:
+    """Return a dependency that gives the caller, who may do ``action``.
+
+    It raises SessionMissing for guests, and RoleMayNot.
+    """
+
+    def check(caller: AnyCaller) -> Caller:
+        if caller.role is None:
+            raise SessionMissing("No session's token was sent.")
+        require(caller.role, action)
+        return caller
+
+    return check
+
+
 def find_territory(request: Request, parts: Parts) -> str | None:
-    """Return where the listener is: what a trusted edge says, else the origin's own setting.
+    """Return where the caller is: what a trusted edge says, else the origin's own setting.
 
     A header from anywhere else is ignored. Raises TerritoryUnknown when the edge speaks nonsense.
     """
     said = request.headers.get(TERRITORY_HEADER)
-    if said is not None and _is_trusted_edge(request, parts):
+    if said is not None and _is_trusted_edge(parts, _peer(request)):
         return parse_territory(said)
     return parts.territory
 
@@ -56,11 +156,59 @@ def find_territory(request: Request, parts: Parts) -> str | None:
 Territory = Annotated[str | None, Depends(find_territory)]
 
 
-def _is_trusted_edge(request: Request, parts: Services) -> bool:
-    if request.client is None:
-        return False
+def find_listener(parts: Parts, caller: AnyCaller, territory: Territory) -> Listener:
+    """Return who wants to hear something; an account is at home where it says, wherever it is.
+
+    Raises SessionMissing where guests hear nothing.
+    """
+    if caller.signed_in is not None:
+        account = caller.signed_in.account
+        return listener_of(account, session=caller.session, territory=territory)
+    if caller.role is Role.LABEL:
+        return Listener(
+            session=caller.session, role=caller.role, label=caller.label, territory=territory
+        )
+    if parts.guests is None:
+        raise SessionMissing("No session's token was sent.")
+    return Listener(territory=territory, plan_quality=parts.guests.quality)
+
+
+AnyListener = Annotated[Listener, Depends(find_listener)]
+
+
+def find_address(request: Request, parts: Parts) -> str:
+    """Return the network address of the client, as far as trusted edges vouch for it.
+
+    Each edge appends whom it speaks with to ``X-Forwarded-For``; what stands before the last that
+    is no edge was written by the client.
+    """
+    peer = _peer(request)
+    said = request.headers.get("x-forwarded-for", "").split(",")
+    while _is_trusted_edge(parts, peer) and said:
+        before = said.pop().strip()
+        if not _is_address(before):
+            break
+        peer = before
+    return peer
+
+
+Address = Annotated[str, Depends(find_address)]
+
+
+def _peer(request: Request) -> str:
+    return "" if request.client is None else request.client.host
+
+
+def _is_address(text: str) -> bool:
     try:
-        peer = ip_address(request.client.host)
+        ip_address(text)
     except ValueError:
         return False
-    return any(peer in network for network in parts.trusted_edges)
+    return True
+
+
+def _is_trusted_edge(parts: Services, peer: str) -> bool:
+    if not _is_address(peer):
+        return False
+    address = ip_address(peer)
+    return any(address in network for network in parts.trusted_edges)

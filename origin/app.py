@@ -8,7 +8,17 @@ from fastapi.responses import HTMLResponse
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from origin import chunks, deliveries, health, problems, similar, tracks
+from origin import (
+    accounts,
+    chunks,
+    deliveries,
+    explaining,
+    health,
+    problems,
+    sessions,
+    similar,
+    tracks,
+)
 from origin.services import Services
 
 _DESCRIPTION = """A chunked streaming origin for music. Labels deliver masters and watch their jobs;
@@ -28,7 +38,7 @@ def build_api(services: Services) -> FastAPI:
     )
     api.state.services = services
     problems.install(api)
-    for module in (deliveries, tracks, similar, chunks, health):
+    for module in (deliveries, tracks, similar, chunks, sessions, accounts, explaining, health):
         api.include_router(module.router)
     page = (files("origin") / "page.html").read_text("utf-8")
 
@@ -59,8 +69,16 @@ def build_app(services: Services) -> ASGIApp:
     return CORSMiddleware(
         build_api(services),
         allow_origins=["*"],
-        allow_methods=["GET", "HEAD"],
-        allow_headers=["Range", "If-None-Match", "If-Range"],
-        expose_headers=["Content-Length", "Content-Range", "Date", "ETag"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "If-None-Match",
+            "If-Range",
+            "Range",
+            "X-Network-Type",
+            "X-Preferred-Quality",
+        ],
+        expose_headers=["Content-Length", "Content-Range", "Date", "ETag", "Retry-After"],
         max_age=86_400,
     )

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from catalogue import errors
-from catalogue.errors import JobNotFound, MasterEmpty, MetadataInvalid, QueueUnavailable
-from catalogue.identifiers import parse_isrc, parse_territory
+from catalogue.errors import JobNotFound, KeyMissing, MasterEmpty, MetadataInvalid, QueueUnavailable
+from catalogue.identifiers import WORLDWIDE, parse_home, parse_isrc, parse_territory
+from catalogue.licensing import Deal, resolve_deals
 from catalogue.nouns import (
     Delivery,
     DeliveryId,
@@ -21,20 +22,43 @@ from catalogue.nouns import (
     JobState,
     Kinship,
     Metadata,
-    Right,
     TrackId,
+    Use,
+    Window,
     WorkQueue,
 )
-from origin.access import Label, Parts
+from catalogue.permissions import Action, may
+from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, require_label
 from origin.problems import Problem, describe_reason, responses
 from origin.receiving import Received, receive
 from origin.services import Services
+from origin.tracks import QualityName
 from storage.keys import master_key, master_place
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
-_TERRITORIES_MAX = 300
+_TERRITORIES_MAX, _DEALS_MAX = 300, 100
 _LONGEST_ADOPTION = timedelta(hours=6)
+
+
+class DealSaid(BaseModel):
+    """Where, when, for what and how well a recording may be heard."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+
+    territories: list[str] = Field(
+        min_length=1,
+        max_length=_TERRITORIES_MAX,
+        examples=[["Worldwide"], ["US", "CA"]],
+        description="ISO 3166-1 alpha-2 codes, or Worldwide",
+    )
+    excluded: list[str] = Field(
+        default_factory=list, max_length=_TERRITORIES_MAX, description="not in these of Worldwide"
+    )
+    starts_at: AwareDatetime | None = Field(default=None, description="null: since ever")
+    ends_at: AwareDatetime | None = Field(default=None, description="null: for ever")
+    uses: list[Use] = Field(default_factory=lambda: list(Use), min_length=1, strict=False)
+    max_quality: QualityName | None = Field(default=None, strict=False)
 
 
 class DeliveryMetadata(BaseModel):
@@ -45,11 +69,10 @@ class DeliveryMetadata(BaseModel):
     title: str = Field(min_length=1, max_length=500)
     artist: str = Field(min_length=1, max_length=500)
     isrc: str = Field(max_length=40, examples=["ZZLTH2600001"], description="ISO 3901")
-    territories: list[str] = Field(
+    rights: list[DealSaid] = Field(
         min_length=1,
-        max_length=_TERRITORIES_MAX,
-        examples=[["Worldwide"], ["US", "CA"]],
-        description="ISO 3166-1 alpha-2 codes, or Worldwide",
+        max_length=_DEALS_MAX,
+        description="where more than one holds, the track may be heard as the best of them says",
     )
     queue: Literal[WorkQueue.URGENT, WorkQueue.BULK] = Field(
         default=WorkQueue.URGENT, description="bulk for a back catalogue, which others go before"
@@ -116,7 +139,7 @@ _FORM = {
     status_code=202,
     openapi_extra=_FORM,
     responses=responses(
-        errors.Unauthenticated,
+        *LABEL_REFUSALS,
         errors.RequestInvalid,
         errors.MetadataInvalid,
         errors.IsrcInvalid,
@@ -139,11 +162,23 @@ async def deliver(request: Request, response: Response, label: Label, parts: Par
     return _status(job)
 
 
-@router.get("/jobs/{job_id}", responses=responses(errors.Unauthenticated, errors.JobNotFound))
-def get_job(job_id: Annotated[str, Path(max_length=60)], label: Label, parts: Parts) -> JobStatus:
-    """Return where a job of the calling label stands: stage, per cent, and why it stopped."""
-    if parts.jobs.delivery(JobId(job_id)).label != label:
-        raise JobNotFound("No job has this id.", job=job_id)
+@router.get(
+    "/jobs/{job_id}",
+    responses=responses(*LABEL_REFUSALS, errors.JobNotFound),
+)
+def get_job(
+    job_id: Annotated[str, Path(max_length=60)], caller: AnyCaller, parts: Parts
+) -> JobStatus:
+    """Return where a job stands: stage, per cent, and why it stopped.
+
+    A label sees its own, an operator all of them.
+    """
+    if caller.role is None:
+        raise KeyMissing("No key was sent.")
+    if not may(caller.role, Action.SEE_EVERY_JOB):
+        label = require_label(caller)
+        if parts.jobs.delivery(JobId(job_id)).label != label:
+            raise JobNotFound("No job has this id.", job=job_id)
     return _status(parts.jobs.get(JobId(job_id)))
 
 
@@ -189,13 +224,35 @@ def _parse_metadata(text: bytes) -> DeliveryMetadata:
 
 
 def _build_metadata(said: DeliveryMetadata) -> Metadata:
-    territories = sorted({parse_territory(code) for code in said.territories})
+    deals = [_build_deal(place, deal) for place, deal in enumerate(said.rights)]
     return Metadata(
         title=said.title,
         artist=said.artist,
         isrc=parse_isrc(said.isrc),
-        rights=tuple(Right(territory=territory) for territory in territories),
+        rights=resolve_deals(deals),
     )
+
+
+def _build_deal(place: int, said: DealSaid) -> Deal:
+    pointer = f"/rights/{place}"
+    territories = frozenset(parse_territory(code) for code in said.territories)
+    excluded = frozenset(parse_home(code) for code in said.excluded)
+    if excluded and territories != {WORLDWIDE}:
+        raise MetadataInvalid(
+            f"{pointer}/excluded: only Worldwide can leave something out.",
+            pointer=f"{pointer}/excluded",
+        )
+    if said.starts_at and said.ends_at and said.ends_at <= said.starts_at:
+        raise MetadataInvalid(
+            f"{pointer}/ends_at: it lies before the begin.", pointer=f"{pointer}/ends_at"
+        )
+    window = Window(
+        starts_at=said.starts_at,
+        ends_at=said.ends_at,
+        uses=tuple(use for use in Use if use in said.uses),
+        max_quality=None if said.max_quality is None else said.max_quality.quality,
+    )
+    return Deal(territories=territories, excluded=excluded, window=window)
 
 
 def _status(job: Job) -> JobStatus:

@@ -25,6 +25,7 @@ STATUSES: Mapping[type[LatheError], int] = {
     errors.RightsMissing: 451,
     errors.Untrusted: 403,
     errors.Gone: 410,
+    errors.TooMany: 429,
     errors.NotFound: 404,
     errors.MethodNotSupported: 405,
     errors.RangeUnsatisfiable: 416,
@@ -134,6 +135,8 @@ def respond(
         sent["WWW-Authenticate"] = 'Bearer realm="lathe"'
     if problem.status == 503:
         sent["Retry-After"] = "5"
+    if problem.status == 429:
+        sent["Retry-After"] = str(fault.measured["retry_after_s"])
     return JSONResponse(
         problem.model_dump() | extra, problem.status, headers=sent, media_type=MEDIA_TYPE
     )

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
-from catalogue.port import Atlas, Holds, Jobs, Keys, Tracks
+from catalogue.nouns import Plan
+from catalogue.port import Accounts, Atlas, Holds, Jobs, Keys, Limits, Sessions, Tracks
 from origin.renditions import PublishedRenditions
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
@@ -18,12 +19,17 @@ TERRITORY_HEADER = "x-lathe-territory"
 class Services:
     """The origin's parts.
 
+    ``session_life`` is how long a session lasts after its last use, ``guests`` the plan of
+    listeners who are not signed in (null: there are none).
     ``open_atlas`` gives the atlas of a recipe of features. ``territory`` is where listeners are
     when no trusted edge says it (null: not known), and ``trusted_edges`` are the peers whose
     ``X-Lathe-Territory`` header is believed.
     """
 
     keys: Keys
+    accounts: Accounts
+    sessions: Sessions
+    limits: Limits
     tracks: Tracks
     jobs: Jobs
     holds: Holds
@@ -33,6 +39,8 @@ class Services:
     signer: UrlSigner
     now: Callable[[], datetime]
     new_id: Callable[[str], str]
+    session_life: timedelta
+    guests: Plan | None
     territory: str | None
     trusted_edges: tuple[IPv4Network | IPv6Network, ...]
     max_master_bytes: int

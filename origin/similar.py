@@ -8,15 +8,15 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalogue import errors
 from catalogue.errors import TrackNotReady
+from catalogue.licensing import Listener, grant_stream, may_stream
 from catalogue.nouns import Features, Measure, Sha256, Track, TrackId
 from catalogue.port import HeardMaster
-from catalogue.rules import ANONYMOUS_SESSION, SCORE_WEIGHTS, grant_stream, is_licensed
-from origin.access import Parts, Territory
+from catalogue.rules import SCORE_WEIGHTS
+from origin.access import AnyListener, Parts
 from origin.problems import responses
 from origin.services import Services
-from origin.tracks import TrackSummary, summarise
+from origin.tracks import STREAM_REFUSALS, TrackSummary, summarise
 
 router = APIRouter(prefix="/v1", tags=["tracks"])
 
@@ -25,9 +25,7 @@ _TRACKS, _TRACKS_MAX = 25, 100
 _RECENT_MAX = 1000
 _FIRST_LOOK, _WIDER, _FARTHEST = 4, 4, 8000
 
-_REFUSALS = responses(
-    errors.TrackNotFound, errors.TrackNotReady, errors.RightsMissing, errors.RequestInvalid
-)
+_REFUSALS = responses(*STREAM_REFUSALS)
 
 
 class SimilarTrack(TrackSummary):
@@ -61,22 +59,22 @@ class RadioOrder(BaseModel):
 def get_similar(
     track_id: Annotated[str, Path(max_length=60)],
     parts: Parts,
-    territory: Territory,
+    listener: AnyListener,
     by: Measure = Measure.SCORES,
     limit: Annotated[int, Query(ge=1, le=_TRACKS_MAX)] = _TRACKS,
 ) -> Similar:
     """Return tracks like this one that may be streamed here, at most three of an artist."""
-    seed = _Seed(parts, TrackId(track_id), territory)
+    seed = _Seed(parts, TrackId(track_id), listener)
     return Similar(by=by, tracks=seed.find(by=by, limit=limit, without=()))
 
 
 @router.post("/radio", responses=_REFUSALS)
-def make_radio(order: RadioOrder, parts: Parts, territory: Territory) -> Similar:
+def make_radio(order: RadioOrder, parts: Parts, listener: AnyListener) -> Similar:
     """Return a radio: the seed first, then tracks like it, at most three of an artist.
 
     What may not be streamed here and what was played lately is left out.
     """
-    seed = _Seed(parts, TrackId(order.seed), territory)
+    seed = _Seed(parts, TrackId(order.seed), listener)
     found = seed.find(by=order.by, limit=order.limit - 1, without=order.recently_played)
     return Similar(by=order.by, tracks=[seed.itself(), *found])
 
@@ -84,10 +82,10 @@ def make_radio(order: RadioOrder, parts: Parts, territory: Territory) -> Similar
 class _Seed:
     """A track that others are looked for from. Raises what ``grant_stream`` raises."""
 
-    def __init__(self, parts: Services, track_id: TrackId, territory: str | None) -> None:
-        self._parts, self._territory = parts, territory
+    def __init__(self, parts: Services, track_id: TrackId, listener: Listener) -> None:
+        self._parts, self._listener = parts, listener
         self._track = parts.tracks.get(track_id)
-        grant_stream(self._track, territory=territory, session=ANONYMOUS_SESSION, now=parts.now())
+        grant_stream(self._track, listener, now=parts.now())
         heard = parts.tracks.features(track_id)
         if heard is None:
             raise TrackNotReady("Nothing of this track has been heard yet.", track=track_id)
@@ -114,7 +112,7 @@ class _Seed:
         place = {master: turn for turn, master in enumerate(masters)}
         of_artist = Counter({_artist(self._track): 1})
         own = self._parts.tracks.master_of(self._track.id)
-        left_out = {*without, self._track.id}
+        left_out, now = {*without, self._track.id}, self._parts.now()
         chosen: dict[Sha256, Track] = {}
         found = self._parts.tracks.heard_from(masters)
         for master, track in sorted(found, key=lambda each: place[each[0]]):
@@ -123,7 +121,9 @@ class _Seed:
             # Of tracks that share a master one is enough: they sound the same.
             if master == own or master in chosen or track.id in left_out:
                 continue
-            if not is_licensed(track, self._territory) or of_artist[_artist(track)] == PER_ARTIST:
+            if of_artist[_artist(track)] == PER_ARTIST:
+                continue
+            if not may_stream(track, self._listener, now=now):
                 continue
             of_artist[_artist(track)] += 1
             chosen[master] = track

@@ -2,19 +2,20 @@
 
 import gzip
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from catalogue import errors
 from catalogue.errors import RequestInvalid, TrackNotReady
-from catalogue.nouns import Codec, RenditionId, Track, TrackId
-from catalogue.rules import ANONYMOUS_SESSION, grant_stream
+from catalogue.licensing import Listener, Wish, grant_stream
+from catalogue.nouns import Codec, Network, Quality, RenditionId, Track, TrackId
 from manifests import dash, hls, json, manifest
 from manifests.manifest import Manifest, build_manifest
-from origin.access import Parts, Territory
+from origin.access import SESSION_REFUSALS, AnyListener, Parts
 from origin.problems import responses
 from origin.routes import get_and_head
 from origin.services import Services
@@ -24,17 +25,61 @@ router = APIRouter(prefix="/v1", tags=["tracks"])
 _PAGE_MAX = 200
 _TO_ROOT = "../../.."
 _GZIP_LEVEL = 5
-_REFUSALS = responses(
+STREAM_REFUSALS = (
+    *SESSION_REFUSALS,
+    errors.NotAllowed,
     errors.TrackNotFound,
     errors.TrackNotReady,
-    errors.RightsMissing,
+    errors.TrackTakenDown,
     errors.RequestInvalid,
     errors.TerritoryUnknown,
+    errors.Unavailable,
 )
+_REFUSALS = responses(*STREAM_REFUSALS)
 
-Codecs = Annotated[
-    str, Query(max_length=40, description="limit to these, by commas: aac, alac, flac, vorbis")
-]
+
+class QualityName(StrEnum):
+    """A quality, as players name it."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    LOSSLESS = "lossless"
+    HIRES = "hires"
+
+    @property
+    def quality(self) -> Quality:
+        """The quality of that name."""
+        return Quality[self.name]
+
+
+def parse_wish(
+    codecs: Annotated[
+        str, Query(max_length=40, description="limit to these, by commas: aac, alac, flac, vorbis")
+    ] = "",
+    quality: Annotated[
+        QualityName | None, Query(description="no better than this; goes before the header")
+    ] = None,
+    network: Annotated[
+        Network | None, Query(description="no better than it carries; goes before the header")
+    ] = None,
+    x_preferred_quality: Annotated[QualityName | None, Header()] = None,
+    x_network_type: Annotated[Network | None, Header()] = None,
+) -> Wish:
+    """Return what a player wishes for. Raises RequestInvalid."""
+    names = [name.strip() for name in codecs.split(",") if name.strip()]
+    unknown = [name for name in names if name not in list(Codec)]
+    if unknown:
+        raise RequestInvalid(f"{unknown[0]!r} is no codec.", where="query.codecs")
+    preferred = quality or x_preferred_quality
+    return Wish(
+        preferred=None if preferred is None else preferred.quality,
+        network=network or x_network_type,
+        codecs=tuple(Codec(name) for name in names),
+    )
+
+
+Wished = Annotated[Wish, Depends(parse_wish)]
 
 
 class TrackSummary(BaseModel):
@@ -111,11 +156,11 @@ def get_manifest(
     track_id: Annotated[str, Path(max_length=60)],
     request: Request,
     parts: Parts,
-    territory: Territory,
-    codecs: Codecs = "",
+    listener: AnyListener,
+    wish: Wished,
 ) -> Response:
     """Return the JSON manifest of a track: every tier's chunks, exact positions, signed URLs."""
-    found = _grant_manifest(parts, TrackId(track_id), territory, codecs)
+    found = grant_manifest(parts, TrackId(track_id), listener, wish)
     return _fresh(request, json.render_json(found), manifest.MEDIA_TYPE)
 
 
@@ -134,11 +179,11 @@ def get_multivariant(
     track_id: Annotated[str, Path(max_length=60)],
     request: Request,
     parts: Parts,
-    territory: Territory,
-    codecs: Codecs = "",
+    listener: AnyListener,
+    wish: Wished,
 ) -> Response:
     """Return the HLS multivariant playlist of a track, with signed URLs."""
-    found = _grant_manifest(parts, TrackId(track_id), territory, codecs)
+    found = grant_manifest(parts, TrackId(track_id), listener, wish)
     return _fresh(request, hls.render_multivariant(found).encode(), hls.MEDIA_TYPE)
 
 
@@ -157,11 +202,11 @@ def get_mpd(
     track_id: Annotated[str, Path(max_length=60)],
     request: Request,
     parts: Parts,
-    territory: Territory,
-    codecs: Codecs = "",
+    listener: AnyListener,
+    wish: Wished,
 ) -> Response:
     """Return the DASH manifest of a track, with signed URLs."""
-    found = _grant_manifest(parts, TrackId(track_id), territory, codecs)
+    found = grant_manifest(parts, TrackId(track_id), listener, wish)
     return _fresh(request, dash.render_mpd(found), dash.MEDIA_TYPE)
 
 
@@ -171,25 +216,15 @@ def get_manifest_schema() -> Response:
     return JSONResponse(json.read_schema(), media_type="application/schema+json")
 
 
-def _grant_manifest(
-    parts: Services, track_id: TrackId, territory: str | None, codecs: str
-) -> Manifest:
-    wanted = _parse_codecs(codecs)
+def grant_manifest(parts: Services, track_id: TrackId, listener: Listener, wish: Wish) -> Manifest:
+    """Return the manifest of a track for a listener. Raises what grant_stream raises."""
     track = parts.tracks.get(track_id)
-    grant = grant_stream(track, territory=territory, session=ANONYMOUS_SESSION, now=parts.now())
+    grant = grant_stream(track, listener, wish=wish, now=parts.now())
 
     def prefix(rendition: RenditionId) -> str:
         return _TO_ROOT + parts.signer.sign(grant, rendition)
 
-    return build_manifest(track, grant, prefix, refresh_url="manifest", codecs=wanted)
-
-
-def _parse_codecs(text: str) -> tuple[Codec, ...]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in list(Codec)]
-    if unknown:
-        raise RequestInvalid(f"{unknown[0]!r} is no codec.", where="query.codecs")
-    return tuple(Codec(name) for name in names)
+    return build_manifest(track, grant, prefix, refresh_url="manifest")
 
 
 def _fresh(request: Request, body: bytes, media_type: str) -> Response:

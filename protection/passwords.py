@@ -9,12 +9,21 @@ import unicodedata
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from catalogue.errors import PasswordUnfit
+
 LENGTH_MIN, LENGTH_MAX = 8, 256
 """How many characters a password may have (NIST SP 800-63B asks for eight at least)."""
 
 _MEMORY_KIB, _ITERATIONS, _LANES = 19 * 1024, 2, 1
 _SALT_BYTES, _HASH_BYTES = 16, 32
 _PARAMETERS = f"$argon2id$v=19$m={_MEMORY_KIB},t={_ITERATIONS},p={_LANES}$"
+
+
+def require_fit(password: str) -> None:
+    """Return when ``password`` can be used. Raises PasswordUnfit."""
+    length = len(unicodedata.normalize("NFC", password))
+    if not LENGTH_MIN <= length <= LENGTH_MAX:
+        raise PasswordUnfit(f"It has {length} characters.", length=length)
 
 
 def hash_password(password: str) -> str:

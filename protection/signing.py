@@ -17,8 +17,8 @@ import re
 from datetime import datetime
 
 from catalogue.errors import UrlExpired, UrlUntrusted
+from catalogue.licensing import Grant
 from catalogue.nouns import RenditionId, TrackId
-from catalogue.rules import Grant
 from protection.keyring import KeyRing
 
 _VERSION = "lathe-url-1"
@@ -34,7 +34,12 @@ class UrlSigner:
         self._ring = ring
 
     def sign(self, grant: Grant, rendition: RenditionId) -> str:
-        """Return the signed prefix ``/s/…/`` of one rendition of the granted track."""
+        """Return the signed prefix ``/s/…/`` of one of the renditions that were granted.
+
+        Raises ValueError for any other.
+        """
+        if not grant.covers(rendition):
+            raise ValueError("the rendition is not among those granted")
         expires, kid = int(grant.expires_at.timestamp()), self._ring.signing_kid
         prefix = f"/{grant.track_id}/{rendition}/"
         signature = _signature(self._ring.keys[kid], kid, str(expires), grant.session, prefix)

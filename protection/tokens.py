@@ -1,4 +1,4 @@
-"""API keys: 256 random bits, shown once, stored as a hash."""
+"""API keys and session tokens: 256 random bits, shown once, stored as a hash."""
 
 import hashlib
 import re
@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 
 _KEY = re.compile(r"lathe_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+_SESSION = re.compile(r"lathe_session_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,17 @@ def make_api_key() -> ApiKey:
     """
     key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     return ApiKey(key_id, f"lathe_{key_id}_{secret}", hash_secret(secret))
+
+
+def make_session_token() -> tuple[str, str]:
+    """Return the token of a new session, which goes to its owner, and its stored form."""
+    token = f"lathe_session_{secrets.token_urlsafe(32)}"
+    return token, hash_secret(token)
+
+
+def is_session_token(text: str) -> bool:
+    """Return whether ``text`` has the shape of a session's token."""
+    return _SESSION.fullmatch(text) is not None
 
 
 def split_api_key(text: str) -> tuple[str, str] | None:

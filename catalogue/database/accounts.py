@@ -1,5 +1,6 @@
 """Accounts in SQL, and the sessions of a plant that has no Redis."""
 
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from catalogue.database.engine import reading, writing
 from catalogue.database.schema import accounts, sessions
 from catalogue.errors import AccountExists, AccountNotFound
-from catalogue.nouns import Account, AccountId, Role, Session, SessionId
-from catalogue.port import StoredAccount
+from catalogue.identifiers import fold_address
+from catalogue.nouns import Account, AccountId, Plan, Role, Session, SessionId
+from catalogue.permissions import settle_role
+from catalogue.port import SEEN_EVERY, StoredAccount
 
 
 class SqlAccounts:
@@ -22,14 +25,9 @@ class SqlAccounts:
     def add(self, stored: StoredAccount) -> None:
         """See Accounts.add."""
         account = stored.account
-        row = {
-            "id": account.id,
-            "email": account.email,
-            "address": _fold(account.email),
+        row = _columns(account) | {
+            "role": settle_role(account.role, account.plan),
             "password": stored.password,
-            "role": account.role,
-            "territory": account.territory,
-            "created_at": account.created_at,
         }
         try:
             with writing(self._engine) as connection:
@@ -39,7 +37,7 @@ class SqlAccounts:
 
     def find(self, email: str) -> StoredAccount | None:
         """See Accounts.find."""
-        query = select(accounts).where(accounts.c.address == _fold(email))
+        query = select(accounts).where(accounts.c.address == fold_address(email))
         with reading(self._engine) as connection:
             row = connection.execute(query).first()
         return None if row is None else StoredAccount(account=_build(row), password=row.password)
@@ -52,24 +50,44 @@ class SqlAccounts:
             raise _not_found(account_id)
         return _build(row)
 
+    def page(self, *, after: str, limit: int) -> list[Account]:
+        """See Accounts.page."""
+        query = select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)
+        with reading(self._engine) as connection:
+            return [_build(row) for row in connection.execute(query)]
+
     def change(
-        self, account_id: AccountId, *, role: Role | None = None, territory: str | None = None
+        self,
+        account_id: AccountId,
+        *,
+        role: Role | None = None,
+        plan: Plan | None = None,
+        territory: str | None = None,
+        label: str | None = None,
     ) -> Account:
         """See Accounts.change."""
-        asked = {"role": role, "territory": territory}
-        given = {name: value for name, value in asked.items() if value is not None}
-        if given:
-            self._set(account_id, given)
-        return self.get(account_id)
+        own = accounts.c.id == account_id
+        with writing(self._engine) as connection:
+            row = connection.execute(select(accounts).where(own).with_for_update()).first()
+            if row is None:
+                raise _not_found(account_id)
+            known = _build(row)
+            plan = plan or known.plan
+            changed = replace(
+                known,
+                role=settle_role(role or known.role, plan),
+                plan=plan,
+                territory=territory or known.territory,
+                label=label or known.label,
+            )
+            connection.execute(update(accounts).where(own).values(**_columns(changed)))
+        return changed
 
     def set_password(self, account_id: AccountId, password: str) -> None:
         """See Accounts.set_password."""
-        self._set(account_id, {"password": password})
-
-    def _set(self, account_id: AccountId, values: dict[str, Any]) -> None:
-        own = accounts.c.id == account_id
+        own = update(accounts).where(accounts.c.id == account_id)
         with writing(self._engine) as connection:
-            if connection.execute(update(accounts).where(own).values(**values)).rowcount != 1:
+            if connection.execute(own.values(password=password)).rowcount != 1:
                 raise _not_found(account_id)
 
 
@@ -100,6 +118,10 @@ class SqlSessions:
     def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
         """See Sessions.use."""
         own = and_(sessions.c.token_sha256 == token_sha256, sessions.c.expires_at > now)
+        with reading(self._engine) as connection:
+            row = connection.execute(select(sessions).where(own)).first()
+        if row is None or now - row.seen_at < SEEN_EVERY:
+            return None if row is None else _build_session(row)
         moved = update(sessions).where(own).values(seen_at=now, expires_at=until)
         with writing(self._engine) as connection:
             row = connection.execute(moved.returning(sessions)).first()
@@ -124,12 +146,12 @@ class SqlSessions:
             connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
 
 
-def _fold(email: str) -> str:
-    return email.strip().casefold()
-
-
 def _not_found(account_id: AccountId) -> AccountNotFound:
     return AccountNotFound("No account has this id.", account=str(account_id)[:60])
+
+
+def _columns(account: Account) -> dict[str, Any]:
+    return asdict(account) | {"address": fold_address(account.email)}
 
 
 def _build(row: Row[Any]) -> Account:
@@ -137,7 +159,9 @@ def _build(row: Row[Any]) -> Account:
         id=AccountId(row.id),
         email=row.email,
         role=Role(row.role),
+        plan=Plan(row.plan),
         territory=row.territory,
+        label=row.label,
         created_at=row.created_at,
     )
 

@@ -65,6 +65,7 @@ tracks = Table(
     Column("title", Text, nullable=False),
     Column("artist", Text, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("taken_down_at", Instant),
     UniqueConstraint("label", "isrc"),
 )
 
@@ -73,6 +74,8 @@ rights = Table(
     tables,
     Column("track_id", ForeignKey("tracks.id"), primary_key=True),
     Column("territory", String(12), primary_key=True),
+    # Null: one window that is open for everything.
+    Column("windows", JSON(none_as_null=True)),
 )
 
 masters = Table(
@@ -218,7 +221,9 @@ accounts = Table(
     Column("address", String(320), nullable=False, unique=True),
     Column("password", String(200), nullable=False),
     Column("role", String(12), nullable=False),
+    Column("plan", String(12), nullable=False),
     Column("territory", String(12)),
+    Column("label", String(200)),
     Column("created_at", Instant, nullable=False),
 )
 

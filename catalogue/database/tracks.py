@@ -44,12 +44,14 @@ from catalogue.nouns import (
     Sha256,
     Track,
     TrackId,
+    Window,
     WorkQueue,
 )
 from catalogue.port import HeardMaster
 
 _FEATURES = TypeAdapter(Features)
 _RENDITION = TypeAdapter(Rendition)
+_WINDOWS = TypeAdapter(tuple[Window, ...])
 # The beats are most of what is kept, and not needed to compare.
 _COMPARED = select(
     features.c.master_sha256,
@@ -107,7 +109,7 @@ class SqlTracks:
         with reading(self._engine) as connection:
             row = connection.execute(select(tracks).where(tracks.c.id == track_id)).first()
             if row is None:
-                raise TrackNotFound("No track has this id.", track=str(track_id)[:60])
+                raise _not_found(track_id)
             chosen = (
                 select(renditions.c.declaration)
                 .join(track_renditions, track_renditions.c.rendition_id == renditions.c.id)
@@ -118,6 +120,13 @@ class SqlTracks:
             return _build_track(
                 connection, row, tuple(_RENDITION.validate_json(text) for text in declared)
             )
+
+    def take_down(self, track_id: TrackId, *, since: datetime | None) -> None:
+        """See Tracks.take_down."""
+        own = update(tracks).where(tracks.c.id == track_id)
+        with writing(self._engine) as connection:
+            if connection.execute(own.values(taken_down_at=since)).rowcount != 1:
+                raise _not_found(track_id)
 
     def features(self, track_id: TrackId) -> Features | None:
         """See Tracks.features."""
@@ -132,7 +141,7 @@ class SqlTracks:
             if connection.execute(select(tracks.c.id).where(tracks.c.id == track_id)).first():
                 found = connection.execute(heard).scalar()
                 return None if found is None else _FEATURES.validate_python(found)
-        raise TrackNotFound("No track has this id.", track=str(track_id)[:60])
+        raise _not_found(track_id)
 
     def master_of(self, track_id: TrackId) -> Sha256 | None:
         """See Tracks.master_of."""
@@ -175,7 +184,7 @@ class SqlTracks:
         )
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
-            licensed = _read_territories(connection, [row.id for row in rows])
+            licensed = _read_rights(connection, [row.id for row in rows])
             return [
                 (Sha256(row.master_sha256), _make_track(row, licensed.get(row.id, []), ()))
                 for row in rows
@@ -197,6 +206,10 @@ class SqlTracks:
         return None if text is None else _RENDITION.validate_json(text)
 
 
+def _not_found(track_id: TrackId) -> TrackNotFound:
+    return TrackNotFound("No track has this id.", track=str(track_id)[:60])
+
+
 def _queue_for(connection: Connection, delivery: Delivery) -> WorkQueue:
     pressed = select(masters.c.sha256).where(masters.c.sha256 == delivery.master_sha256)
     return delivery.queue if connection.execute(pressed).first() is None else WorkQueue.LIGHT
@@ -215,7 +228,14 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
     track_id = TrackId(connection.execute(select(tracks.c.id).where(named)).scalar_one())
     connection.execute(update(tracks).where(named).values(**said))
     connection.execute(delete(rights).where(rights.c.track_id == track_id))
-    rows = [{"track_id": track_id, "territory": right.territory} for right in metadata.rights]
+    rows = [
+        {
+            "track_id": track_id,
+            "territory": right.territory,
+            "windows": _WINDOWS.dump_python(right.windows, mode="json"),
+        }
+        for right in metadata.rights
+    ]
     connection.execute(insert(rights), rows)
     return track_id
 
@@ -233,30 +253,29 @@ def _build_heard(row: Row[Any]) -> HeardMaster:
 
 
 def _build_track(connection: Connection, row: Row[Any], published: tuple[Rendition, ...]) -> Track:
-    return _make_track(row, _read_territories(connection, [row.id])[row.id], published)
+    return _make_track(row, _read_rights(connection, [row.id])[row.id], published)
 
 
-def _read_territories(connection: Connection, track_ids: Collection[str]) -> dict[str, list[str]]:
-    """Return where each of some tracks is licensed."""
-    query = select(rights.c.track_id, rights.c.territory).where(rights.c.track_id.in_(track_ids))
-    found: dict[str, list[str]] = {track_id: [] for track_id in track_ids}
+def _read_rights(connection: Connection, track_ids: Collection[str]) -> dict[str, list[Right]]:
+    """Return the rights of some tracks."""
+    query = select(rights).where(rights.c.track_id.in_(track_ids))
+    found: dict[str, list[Right]] = {track_id: [] for track_id in track_ids}
     for row in connection.execute(query.order_by(rights.c.territory)):
-        found[row.track_id].append(row.territory)
+        windows = (Window(),) if row.windows is None else _WINDOWS.validate_python(row.windows)
+        found[row.track_id].append(Right(territory=row.territory, windows=windows))
     return found
 
 
 def _make_track(
-    row: Row[Any], territories: Sequence[str], published: tuple[Rendition, ...]
+    row: Row[Any], licensed: Sequence[Right], published: tuple[Rendition, ...]
 ) -> Track:
     return Track(
         id=TrackId(row.id),
         label=row.label,
         metadata=Metadata(
-            title=row.title,
-            artist=row.artist,
-            isrc=row.isrc,
-            rights=tuple(Right(territory=territory) for territory in territories),
+            title=row.title, artist=row.artist, isrc=row.isrc, rights=tuple(licensed)
         ),
         renditions=published,
         updated_at=row.updated_at,
+        taken_down_at=row.taken_down_at,
     )

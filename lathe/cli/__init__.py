@@ -20,6 +20,9 @@ _COMMANDS = {
     "jobs": "See and steer the jobs of a plant.",
     "gc": "Remove objects that nothing refers to.",
     "keys": "Make API keys for labels.",
+    "accounts": "Make and change the accounts of those who sign in.",
+    "tracks": "Take tracks down, and let them be heard again.",
+    "explain": "Say why somebody may hear a track somewhere, or may not.",
     "completion": "Print the completion script of a shell.",
 }
 

@@ -1,4 +1,4 @@
-"""What commands that work on many files have in common: paths, lists of them, and being stopped."""
+"""What commands have in common: paths and lists of them, territories, and being stopped."""
 
 import signal
 import sys
@@ -10,11 +10,20 @@ from types import FrameType
 
 import click
 
-from catalogue.errors import ListUnreadable
+from catalogue.errors import ListUnreadable, TerritoryUnknown
+from catalogue.identifiers import parse_home
 from lathe.masters import read_list
 
 ANY_PATH = click.Path(path_type=Path, readable=False)
 """A path that may be unreadable: that is told of as every other fault, and stops nothing else."""
+
+
+def home(value: str) -> str:
+    """Return the territory that an argument names, as somebody's home: an option's type."""
+    try:
+        return parse_home(value)
+    except TerritoryUnknown as fault:
+        raise click.BadParameter(f"{fault.detail} {fault.advice}") from fault
 
 
 def read_paths(name: str) -> Iterator[Path]:

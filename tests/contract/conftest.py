@@ -98,14 +98,24 @@ def store(store_adapter: StoreAdapter) -> ObjectStore:
     return store_adapter.open()
 
 
+@pytest.fixture
+def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Gives the URL of an empty database of a kind."""
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / 'catalogue.sqlite3'}"
+        server = request.getfixturevalue("postgres_server")
+        assert isinstance(server, PostgresServer)
+        return server.make_database(f"test_{next(_numbers)}")
+
+    return make
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def catalogue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def catalogue_url(request: pytest.FixtureRequest, make_database: Callable[[str], str]) -> str:
     """The URL of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'catalogue.sqlite3'}"
-    server = request.getfixturevalue("postgres_server")
-    assert isinstance(server, PostgresServer)
-    return server.make_database(f"test_{next(_numbers)}")
+    return make_database(request.param)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

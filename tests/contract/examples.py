@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
+from catalogue.licensing import Grant
 from catalogue.nouns import (
     Chunk,
     Codec,
@@ -18,6 +19,7 @@ from catalogue.nouns import (
     Master,
     Metadata,
     Pressing,
+    Quality,
     Reason,
     Rendition,
     RenditionId,
@@ -190,4 +192,23 @@ def make_track(*territories: str, renditions: Sequence[Rendition] | None = None)
         metadata=make_metadata(*territories),
         renditions=(make_rendition(),) if renditions is None else tuple(renditions),
         updated_at=NOON,
+    )
+
+
+def make_grant(
+    rendition_id: str,
+    *,
+    track: str,
+    expires_at: datetime,
+    session: str = "anon",
+) -> Grant:
+    """Return the grant of one rendition, whatever its id and the track's."""
+    return Grant(
+        track_id=TrackId(track),
+        session=session,
+        territory="US",
+        quality=Quality.HIRES,
+        renditions=(replace(make_rendition(), id=RenditionId(rendition_id)),),
+        expires_at=expires_at,
+        refresh_after=expires_at - timedelta(minutes=10),
     )

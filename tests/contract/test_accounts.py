@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from catalogue.errors import AccountExists, AccountNotFound, CatalogueUnavailable
-from catalogue.nouns import Account, AccountId, Role
+from catalogue.nouns import Account, AccountId, Plan, Role
 from catalogue.port import StoredAccount
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import NOON
@@ -14,7 +14,9 @@ ADA = Account(
     id=AccountId("acc_1"),
     email="Ada@example.org",
     role=Role.USER,
+    plan=Plan.FREE,
     territory="US",
+    label=None,
     created_at=NOON,
 )
 STORED = StoredAccount(account=ADA, password="$argon2id$…")
@@ -38,13 +40,33 @@ def test_an_address_has_one_account(catalogue: Catalogue) -> None:
 
 def test_what_is_given_is_changed_and_nothing_else(catalogue: Catalogue) -> None:
     catalogue.accounts.add(STORED)
-    assert catalogue.accounts.change(ADA.id, role=Role.PREMIUM) == replace(ADA, role=Role.PREMIUM)
-    changed = replace(ADA, role=Role.PREMIUM, territory="FR")
+    premium = replace(ADA, role=Role.PREMIUM, plan=Plan.PREMIUM)
+    assert catalogue.accounts.change(ADA.id, plan=Plan.PREMIUM) == premium
+    changed = replace(premium, territory="FR")
     assert catalogue.accounts.change(ADA.id, territory="FR") == changed
     assert catalogue.accounts.change(ADA.id) == catalogue.accounts.get(ADA.id) == changed
     catalogue.accounts.set_password(ADA.id, "$argon2id$other")
     found = catalogue.accounts.find(ADA.email)
     assert found == StoredAccount(account=changed, password="$argon2id$other")
+
+
+def test_a_listener_s_role_follows_its_plan(catalogue: Catalogue) -> None:
+    premium = replace(ADA, plan=Plan.PREMIUM)
+    catalogue.accounts.add(replace(STORED, account=premium))
+    assert catalogue.accounts.get(ADA.id).role is Role.PREMIUM
+    assert catalogue.accounts.change(ADA.id, plan=Plan.VOICE).role is Role.USER
+    staff = catalogue.accounts.change(ADA.id, role=Role.LABEL, label="the-label")
+    assert (staff.role, staff.label, staff.plan) == (Role.LABEL, "the-label", Plan.VOICE)
+    assert catalogue.accounts.change(ADA.id, plan=Plan.PREMIUM).role is Role.LABEL
+
+
+def test_pages_follow_one_another(catalogue: Catalogue) -> None:
+    for number in range(5):
+        account = replace(ADA, id=AccountId(f"acc_{number}"), email=f"{number}@example.org")
+        catalogue.accounts.add(replace(STORED, account=account))
+    first = catalogue.accounts.page(after="", limit=3)
+    second = catalogue.accounts.page(after=first[-1].id, limit=3)
+    assert [each.id for each in first + second] == [f"acc_{number}" for number in range(5)]
 
 
 def test_nobody_s_account_is_not_found(catalogue: Catalogue) -> None:

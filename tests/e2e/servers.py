@@ -19,6 +19,7 @@ import httpx
 from tests.audio_tools import FIXTURES
 
 LATHE = str(Path(sys.executable).with_name("lathe"))
+PASSWORD = "correct horse battery"
 HANG_S = 60.0
 """Longer than anything here takes: what is not there by then never comes."""
 
@@ -123,7 +124,10 @@ class Program:
 
 
 class Plant(Program):
-    """``lathe serve`` on a state folder, with settings by their names without ``LATHE_``."""
+    """``lathe serve`` on a state folder, with settings by their names without ``LATHE_``.
+
+    Guests hear all that the best plan reaches, unless the settings say otherwise.
+    """
 
     def __init__(
         self, state: Path, environment: Mapping[str, str] | None = None, /, **settings: str
@@ -131,7 +135,7 @@ class Plant(Program):
         self.state = state
         state.mkdir(parents=True, exist_ok=True)
         named = {f"LATHE_{name}": value for name, value in settings.items()}
-        plain = {"LATHE_STATE": str(state), "LATHE_PORT": "0", **named}
+        plain = {"LATHE_STATE": str(state), "LATHE_PORT": "0", "LATHE_GUESTS": "premium", **named}
         self.environment = plain | dict(environment or {})
         log = state.with_name(f"{state.name}-serve.log")
         super().__init__([*self._prefix(), LATHE, "serve"], self.environment, log)
@@ -176,10 +180,30 @@ class Plant(Program):
         command = [*before, LATHE, "worker", *words]
         return Program(command, self.environment, self.state / f"{name}.log")
 
-    def run(self, *words: str) -> str:
-        """Return what a ``lathe`` command with the same settings says on stdout, if it succeeds."""
+    def run(self, *words: str, said: str = "") -> str:
+        """Return what a ``lathe`` command with the same settings says on stdout, if it succeeds.
+
+        It is ``said`` to it on stdin.
+        """
         environment = {"PATH": os.environ["PATH"], **self.environment}
-        return subprocess.check_output([LATHE, *words], env=environment, text=True, timeout=HANG_S)
+        return subprocess.check_output(
+            [LATHE, *words], env=environment, input=said, text=True, timeout=HANG_S
+        )
+
+    def make_account(self, email: str, *options: str, password: str = PASSWORD) -> str:
+        """Return the id of an account that ``lathe accounts create`` makes."""
+        told = self.run("accounts", "create", email, *options, "--json", said=f"{password}\n")
+        return str(json.loads(told)["id"])
+
+    @contextmanager
+    def signed_in(self, email: str, device: str = "phone") -> Iterator[httpx.Client]:
+        """Give a client that has signed in."""
+        with self.client(key="") as guest:
+            said = {"email": email, "password": PASSWORD, "device": device}
+            answer = guest.post("/v1/sessions", json=said)
+            assert answer.status_code == 201, answer.text
+        with self.client(answer.json()["token"]) as client:
+            yield client
 
     def objects(self) -> dict[str, tuple[int, bytes]]:
         """Return every file of the store: when it was written, and its bytes."""
@@ -253,10 +277,10 @@ def releases() -> list[dict[str, Any]]:
     return found
 
 
-def metadata_of(**said: Any) -> dict[str, Any]:
-    """Return good metadata with what is ``said`` in it."""
+def metadata_of(*, territories: Sequence[str] = ("Worldwide",), **said: Any) -> dict[str, Any]:
+    """Return good metadata with what is ``said`` in it, licensed in ``territories`` for ever."""
     plain = {"title": "Test", "artist": "The Players", "isrc": "ZZTST2600001"}
-    return {**plain, "territories": ["Worldwide"], **said}
+    return {**plain, "rights": [{"territories": list(territories)}], **said}
 
 
 def deliver(client: httpx.Client, file: Path, **metadata: Any) -> httpx.Response:

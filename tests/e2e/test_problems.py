@@ -92,8 +92,8 @@ DELIVERIES: dict[str, tuple[dict[str, Any], type[LatheError]]] = {
     "territory of three letters": (said(territories=["USA"]), errors.TerritoryUnknown),
     "one territory of several": (said(territories=["US", "Mars"]), errors.TerritoryUnknown),
     "no territories": (said(territories=[]), errors.MetadataInvalid),
-    "301 territories": (said(territories=["US"] * 301), errors.MetadataInvalid),
-    "territories no list": (said(territories="US"), errors.MetadataInvalid),
+    "301 territories": (said(rights=[{"territories": ["US"] * 301}]), errors.MetadataInvalid),
+    "territories no list": (said(rights=[{"territories": "US"}]), errors.MetadataInvalid),
     "title of spaces": (said(title="   "), errors.MetadataInvalid),
     "title a number": (said(title=7), errors.MetadataInvalid),
     "title of 501 letters": (said(title="x" * 501), errors.MetadataInvalid),
@@ -103,7 +103,7 @@ DELIVERIES: dict[str, tuple[dict[str, Any], type[LatheError]]] = {
     "title missing": (without("title"), errors.MetadataInvalid),
     "artist missing": (without("artist"), errors.MetadataInvalid),
     "isrc missing": (without("isrc"), errors.MetadataInvalid),
-    "territories missing": (without("territories"), errors.MetadataInvalid),
+    "rights missing": (without("rights"), errors.MetadataInvalid),
     "metadata empty": (form(b"", b"RIFF"), errors.MetadataInvalid),
     "metadata no JSON": (form(b"{", b"RIFF"), errors.MetadataInvalid),
     "metadata no UTF-8": (form(b'{"title": "\xff"}', b"RIFF"), errors.MetadataInvalid),
@@ -143,9 +143,9 @@ def test_a_refused_delivery_leaves_nothing_behind(origin: Plant, label: httpx.Cl
 
 
 def test_what_is_wrong_with_metadata_is_pointed_at(label: httpx.Client) -> None:
-    answer = label.post("/v1/deliveries", **said(territories=["US", 1]))
+    answer = label.post("/v1/deliveries", **said(rights=[{"territories": ["US", 1]}]))
     problem = require_problem(answer, errors.MetadataInvalid)
-    assert problem["measured"] == {"pointer": "/territories/1"}
+    assert problem["measured"] == {"pointer": "/rights/0/territories/1"}
 
 
 @pytest.mark.parametrize("master_bytes", [10_001, 8_000_000])

@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from catalogue import errors
-from catalogue.nouns import RenditionId, TrackId
-from catalogue.rules import Grant
+from catalogue.nouns import RenditionId
 from protection.keyring import load_or_make_ring
 from protection.signing import UrlSigner
+from tests.contract.examples import make_grant
 from tests.e2e.servers import Listener, Plant
 from tests.e2e.test_problems import FACES, raw, require_problem
 
@@ -45,13 +45,7 @@ def chunk(prelude: Listener) -> bytes:
 def sign(plant: Plant, track: str, rendition: str, *, life: timedelta) -> str:
     """Return the path of a prefix that the origin itself could have signed."""
     now = datetime.now(UTC)
-    grant = Grant(
-        track_id=TrackId(track),
-        session="anon",
-        territory="US",
-        expires_at=now + life,
-        refresh_after=now,
-    )
+    grant = make_grant(rendition, track=track, expires_at=now + life)
     signer = UrlSigner(load_or_make_ring(plant.state / "url-keys"))
     return signer.sign(grant, RenditionId(rendition))
 

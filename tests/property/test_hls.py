@@ -43,6 +43,7 @@ def multivariant(*renditions: Rendition) -> m3u8.M3U8:
         artist=None,
         isrc=None,
         track_id=None,
+        quality=None,
         renditions=renditions,
         prefixes=tuple(f"renditions/{rendition.id}/" for rendition in renditions),
         expires_at=None,

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from catalogue.errors import UrlExpired, UrlUntrusted
 from catalogue.nouns import RenditionId, TrackId
-from catalogue.rules import Grant
 from protection.keyring import KeyRing
 from protection.signing import UrlSigner
+from tests.contract.examples import make_grant
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIGNER = UrlSigner(KeyRing("k1", {"k1": bytes(range(32)), "k0": bytes(32), "2": b"\xff" * 32}))
@@ -22,13 +22,7 @@ quiet = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 def sign(track: str, rendition: str, session: str, life: timedelta = timedelta(hours=1)) -> str:
-    grant = Grant(
-        track_id=TrackId(track),
-        session=session,
-        territory="US",
-        expires_at=NOW + life,
-        refresh_after=NOW,
-    )
+    grant = make_grant(rendition, track=track, session=session, expires_at=NOW + life)
     return SIGNER.sign(grant, RenditionId(rendition))
 
 

@@ -1,16 +1,16 @@
 import base64
 import os
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from catalogue.errors import SettingsInvalid, UrlUntrusted
 from catalogue.nouns import RenditionId
-from catalogue.rules import grant_stream
 from protection.keyring import load_or_make_ring, parse_ring
 from protection.signing import UrlSigner
-from tests.contract.examples import NOON, make_track
+from tests.contract.examples import NOON, make_grant, make_track
 
 SECRET = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
 OTHER = base64.urlsafe_b64encode(b"\xfb\xff" * 20).decode().rstrip("=")
@@ -18,7 +18,7 @@ SHORT = base64.urlsafe_b64encode(bytes(31)).decode().rstrip("=")
 
 
 def sign(ring: str) -> str:
-    grant = grant_stream(make_track(), territory="US", session="anon", now=NOON)
+    grant = make_grant("aac-256-00", track=make_track().id, expires_at=NOON + timedelta(hours=1))
     return UrlSigner(parse_ring(ring)).sign(grant, RenditionId("aac-256-00"))
 
 

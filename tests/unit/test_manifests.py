@@ -8,8 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from catalogue.errors import TrackNotReady
+from catalogue.licensing import Listener, Wish, grant_stream
 from catalogue.nouns import Codec, RenditionId
-from catalogue.rules import grant_stream
 from manifests.json import read_schema, render_json
 from manifests.manifest import Manifest, build_manifest
 from tests.contract.examples import AAC, ALAC, NOON, OGG, make_rendition, make_track
@@ -17,14 +17,16 @@ from tests.contract.examples import AAC, ALAC, NOON, OGG, make_rendition, make_t
 Document = dict[str, Any]
 RENDITIONS = [make_rendition(tier) for tier in (OGG, AAC, ALAC)]
 TRACK = make_track("US", renditions=RENDITIONS)
-GRANT = grant_stream(TRACK, territory="US", session="anon", now=NOON + timedelta(seconds=1))
+LISTENER = Listener(territory="US")
 
 
 def build(*codecs: Codec) -> Manifest:
     def prefix(rendition: RenditionId) -> str:
         return f"../s/{rendition}/"
 
-    return build_manifest(TRACK, GRANT, prefix, refresh_url="manifest", codecs=codecs)
+    now = NOON + timedelta(seconds=1)
+    grant = grant_stream(TRACK, LISTENER, wish=Wish(codecs=codecs), now=now)
+    return build_manifest(TRACK, grant, prefix, refresh_url="manifest")
 
 
 def render(*codecs: Codec) -> Document:
@@ -50,6 +52,7 @@ def test_a_manifest_of_plain_files_is_valid() -> None:
         artist=None,
         isrc=None,
         track_id=None,
+        quality=None,
         renditions=(make_rendition(lengths=[1], sizes=[1]),),
         prefixes=("renditions/x/",),
         expires_at=None,
@@ -114,6 +117,7 @@ def test_words_of_any_language_stay_as_they_are() -> None:
             artist=manifest.artist,
             isrc=manifest.isrc,
             track_id=manifest.track_id,
+            quality=manifest.quality,
             renditions=manifest.renditions,
             prefixes=manifest.prefixes,
             expires_at=manifest.expires_at,

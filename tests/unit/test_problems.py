@@ -122,7 +122,7 @@ def test_a_response_takes_more_headers_and_members() -> None:
 
 @pytest.mark.parametrize("leaf", LEAVES.values())
 def test_a_stored_reason_is_the_problem_it_was(leaf: type[LatheError]) -> None:
-    fault = leaf("This case.", samples=3)
+    fault = leaf("This case.", samples=3, retry_after_s=7)
     reason = Reason(
         code=leaf.code,
         title=leaf.title,
@@ -149,7 +149,9 @@ def test_a_reason_of_a_later_version_is_told_as_it_was_stored() -> None:
 def test_an_openapi_account_names_every_code_of_a_status() -> None:
     account = responses(errors.Unauthenticated, errors.Untrusted, errors.NotAllowed)
     assert set(account) == {401, 403, 451}
-    assert account[401]["description"] == "key-missing, key-unknown"
+    assert account[401]["description"] == (
+        "credentials-wrong, key-missing, key-unknown, session-missing, session-unknown"
+    )
     assert "url-untrusted" in account[403]["description"].split(", ")
     for entry in account.values():
         schema = entry["content"]["application/problem+json"]["schema"]

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from catalogue.errors import UrlExpired, UrlUntrusted
+from catalogue.licensing import Grant
 from catalogue.nouns import RenditionId, TrackId
-from catalogue.rules import Grant
 from protection.keyring import KeyRing, parse_ring
 from protection.signing import UrlSigner
+from tests.contract.examples import make_grant
 from tests.vectors.make import make_vectors
 
 FILE = Path(__file__).parents[1] / "vectors" / "url-signatures.json"
@@ -34,13 +35,11 @@ def at(seconds: float) -> datetime:
 
 
 def grant_of(case: dict[str, Any]) -> Grant:
-    expires_at = at(case["expires"])
-    return Grant(
-        track_id=TrackId(case["track"]),
+    return make_grant(
+        case["rendition"],
+        track=case["track"],
         session=case["session"],
-        territory="US",
-        expires_at=expires_at,
-        refresh_after=expires_at - timedelta(minutes=10),
+        expires_at=at(case["expires"]),
     )
 
 
@@ -51,6 +50,11 @@ def signer_of(kid: str) -> UrlSigner:
 
 def test_the_vectors_are_what_an_independent_hmac_gives() -> None:
     assert make_vectors() == VECTORS
+
+
+def test_what_was_not_granted_is_not_signed() -> None:
+    with pytest.raises(ValueError, match="not among those granted"):
+        signer_of(FIRST["kid"]).sign(grant_of(FIRST), RenditionId("alac-other"))
 
 
 @pytest.mark.parametrize("case", CASES)

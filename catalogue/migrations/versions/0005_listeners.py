@@ -1,4 +1,4 @@
-"""Who signs in, and where."""
+"""Who listens, where they are signed in, and what holds when in each territory."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,9 @@ def upgrade() -> None:
         sa.Column("address", sa.String(length=320), nullable=False),
         sa.Column("password", sa.String(length=200), nullable=False),
         sa.Column("role", sa.String(length=12), nullable=False),
+        sa.Column("plan", sa.String(length=12), nullable=False),
         sa.Column("territory", sa.String(length=12), nullable=True),
+        sa.Column("label", sa.String(length=200), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accounts")),
         sa.UniqueConstraint("address", name=op.f("uq_accounts_address")),
@@ -37,3 +39,5 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_sha256", name=op.f("uq_sessions_token_sha256")),
     )
     op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"])
+    op.add_column("rights", sa.Column("windows", sa.JSON(), nullable=True))
+    op.add_column("tracks", sa.Column("taken_down_at", sa.BigInteger(), nullable=True))

@@ -1,0 +1,1 @@
+"""What is remembered for a while only: sessions and limits in Redis, or limits in the process."""

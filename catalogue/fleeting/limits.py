@@ -1,0 +1,135 @@
+"""Sliding windows of what was done lately, in Redis and in the process; see catalogue.port.Limits.
+
+Each key has a count for the fixed window that the moment lies in and one for the window before,
+whose share is what of it lies within the last window: two numbers, however high the limit.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from redis import Redis
+
+from catalogue.fleeting.client import translated
+from catalogue.port import Limit, Verdict
+
+_PRUNED_AT = 10_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MS = timedelta(milliseconds=1)
+
+# KEYS: for each key its count now and its count before. ARGV: most, how much of the window before
+# still counts and the window, both in ms, and what to add. Gives whether there was room, and the
+# fullest key's two counts, after adding.
+_COUNT = """
+local most, left, window, step = unpack(ARGV)
+left, window, step = tonumber(left), tonumber(window), tonumber(step)
+local full, now, before = -1, 0, 0
+for i = 1, #KEYS, 2 do
+  local c = tonumber(redis.call('GET', KEYS[i]) or '0')
+  local b = tonumber(redis.call('GET', KEYS[i + 1]) or '0')
+  if c * window + b * left > full then full, now, before = c * window + b * left, c, b end
+end
+if step > 0 and full + window > most * window then return {0, now, before} end
+for i = 1, #KEYS, 2 do
+  if step > 0 or tonumber(redis.call('GET', KEYS[i]) or '0') > 0 then
+    redis.call('INCRBY', KEYS[i], step)
+    redis.call('PEXPIRE', KEYS[i], 2 * window)
+  end
+end
+return {1, now + step, before}
+"""
+
+
+class RedisLimits:
+    """See catalogue.port.Limits."""
+
+    def __init__(self, client: Redis) -> None:
+        self._count: Any = client.register_script(_COUNT)
+
+    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> Verdict:
+        """See Limits.take."""
+        allowed, count, before = self._change(keys, limit, now, 1)
+        return _judge(limit, now, bool(allowed), count, before)
+
+    def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:
+        """See Limits.give_back."""
+        self._change(keys, limit, now, -1)
+
+    def _change(
+        self, keys: Sequence[str], limit: Limit, now: datetime, step: int
+    ) -> tuple[int, int, int]:
+        turn, elapsed_ms = _place(limit, now)
+        window_ms = limit.window // _MS
+        pairs = [f"lathe:limit:{key}:{at}" for key in keys for at in (turn, turn - 1)]
+        with translated():
+            found = self._count(
+                keys=pairs, args=[limit.count, window_ms - elapsed_ms, window_ms, step]
+            )
+        allowed, count, before = found
+        return allowed, count, before
+
+
+class MemoryLimits:
+    """See catalogue.port.Limits; for a plant of one process, which forgets when it ends."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, int], tuple[int, float]] = {}
+        self._lock = Lock()
+
+    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> Verdict:
+        """See Limits.take."""
+        turn, elapsed_ms = _place(limit, now)
+        window_ms = limit.window // _MS
+        with self._lock:
+            found = [(self._get(key, turn), self._get(key, turn - 1)) for key in keys]
+            count, before = max(
+                found, key=lambda each: _weigh(each[0], each[1], window_ms, elapsed_ms)
+            )
+            full = _weigh(count, before, window_ms, elapsed_ms)
+            allowed = full + window_ms <= limit.count * window_ms
+            if allowed:
+                self._add(keys, turn, limit, now, 1)
+        return _judge(limit, now, allowed, count + allowed, before)
+
+    def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:
+        """See Limits.give_back."""
+        turn, _ = _place(limit, now)
+        with self._lock:
+            self._add([key for key in keys if self._get(key, turn)], turn, limit, now, -1)
+
+    def _get(self, key: str, turn: int) -> int:
+        return self._counts.get((key, turn), (0, 0.0))[0]
+
+    def _add(self, keys: Sequence[str], turn: int, limit: Limit, now: datetime, step: int) -> None:
+        if len(self._counts) > _PRUNED_AT:
+            moment = now.timestamp()
+            self._counts = {key: entry for key, entry in self._counts.items() if entry[1] > moment}
+        until = (turn + 2) * limit.window.total_seconds()
+        for key in keys:
+            self._counts[key, turn] = self._get(key, turn) + step, until
+
+
+def _place(limit: Limit, now: datetime) -> tuple[int, int]:
+    """Return the number of the fixed window that ``now`` lies in, and its age in ms."""
+    return divmod((now - _EPOCH) // _MS, limit.window // _MS)
+
+
+def _weigh(count: int, before: int, window_ms: int, elapsed_ms: int) -> int:
+    """Return how much was done within the last window, times its ms: no fraction is lost."""
+    return count * window_ms + before * (window_ms - elapsed_ms)
+
+
+def _judge(limit: Limit, now: datetime, allowed: bool, count: int, before: int) -> Verdict:
+    window_ms = limit.window // _MS
+    _, elapsed_ms = _place(limit, now)
+    if allowed:
+        room = limit.count * window_ms - _weigh(count, before, window_ms, elapsed_ms)
+        return Verdict(allowed=True, remaining=max(0, room // window_ms), retry_after_s=0)
+    if count < limit.count:
+        # Within this window, once enough of the one before has slid out.
+        wait_ms = window_ms - (limit.count - 1 - count) * window_ms // before - elapsed_ms
+    else:
+        # In the next one, once enough of this has.
+        wait_ms = 2 * window_ms - elapsed_ms - (limit.count - 1) * window_ms // count
+    return Verdict(allowed=False, remaining=0, retry_after_s=max(1, -(-wait_ms // 1000)))

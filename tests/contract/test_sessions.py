@@ -1,0 +1,173 @@
+"""Where accounts are signed in: see catalogue.port.Sessions. In SQL and in Redis."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from catalogue.database.accounts import SqlAccounts, SqlSessions
+from catalogue.database.engine import open_engine, upgrade
+from catalogue.errors import Unavailable
+from catalogue.fleeting.client import open_redis
+from catalogue.fleeting.sessions import RedisSessions
+from catalogue.nouns import Account, AccountId, Plan, Role, Session, SessionId
+from catalogue.port import SEEN_EVERY, Sessions, StoredAccount
+from tests.contract.examples import NOON, sha256_of
+from tests.engines import RedisServer
+
+ADA, BOB = AccountId("acc_ada"), AccountId("acc_bob")
+LIFE = timedelta(days=30)
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def sessions(request: pytest.FixtureRequest) -> Sessions:
+    """An empty adapter; the accounts exist."""
+    if request.param == "redis":
+        server = request.getfixturevalue("redis_server")
+        assert isinstance(server, RedisServer)
+        client = open_redis(server.url)
+        client.flushdb()
+        request.addfinalizer(client.close)
+        return RedisSessions(client)
+    open_sql = request.getfixturevalue("sql_engine")
+    engine = open_sql(request.param)
+    accounts = SqlAccounts(engine)
+    for own in (ADA, BOB):
+        account = Account(
+            id=own,
+            email=f"{own}@example.org",
+            role=Role.USER,
+            plan=Plan.FREE,
+            territory=None,
+            label=None,
+            created_at=NOON,
+        )
+        accounts.add(StoredAccount(account=account, password="x"))
+    return SqlSessions(engine)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def away(request: pytest.FixtureRequest) -> Sessions:
+    """An adapter whose server does not answer."""
+    if request.param == "redis":
+        return RedisSessions(open_redis("redis://127.0.0.1:1/0"))
+    engine = open_engine(
+        "sqlite:////no-such-folder/catalogue.sqlite3"
+        if request.param == "sqlite"
+        else "postgresql://lathe@127.0.0.1:1/test"
+    )
+    request.addfinalizer(engine.dispose)
+    return SqlSessions(engine)
+
+
+@pytest.fixture
+def sql_engine(
+    request: pytest.FixtureRequest, make_database: Callable[[str], str]
+) -> Callable[[str], Engine]:
+    def open_sql(kind: str) -> Engine:
+        engine = open_engine(make_database(kind))
+        request.addfinalizer(engine.dispose)
+        upgrade(engine)
+        return engine
+
+    return open_sql
+
+
+def make_session(name: str, *, account: AccountId, at: datetime) -> Session:
+    return Session(
+        id=SessionId(f"ses_{name}"),
+        account_id=account,
+        device=f"the {name}",
+        created_at=at,
+        seen_at=at,
+        expires_at=at + LIFE,
+    )
+
+
+def open_one(
+    sessions: Sessions, name: str, *, account: AccountId = ADA, at: datetime = NOON
+) -> Session:
+    session = make_session(name, account=account, at=at)
+    sessions.open(session, sha256_of(name))
+    return session
+
+
+def use(sessions: Sessions, name: str, now: datetime = NOON) -> Session | None:
+    return sessions.use(sha256_of(name), now=now, until=now + LIFE)
+
+
+def test_a_session_is_found_by_its_token_alone(sessions: Sessions) -> None:
+    phone = open_one(sessions, "phone")
+    assert use(sessions, "phone") == phone
+    assert use(sessions, "radio") is None
+    assert sessions.use(phone.id, now=NOON, until=NOON + LIFE) is None
+
+
+def test_use_moves_the_end_away(sessions: Sessions) -> None:
+    phone = open_one(sessions, "phone")
+    late = NOON + LIFE - MOMENT
+    moved = replace(phone, seen_at=late, expires_at=late + LIFE)
+    assert use(sessions, "phone", late) == moved
+    assert use(sessions, "phone", late + SEEN_EVERY - MOMENT) == moved
+    assert sessions.of(ADA, now=late) == [moved]
+    assert use(sessions, "phone", late + LIFE) is None
+
+
+def test_a_session_that_is_not_used_ends(sessions: Sessions) -> None:
+    open_one(sessions, "phone")
+    assert use(sessions, "phone", NOON + LIFE) is None
+    assert sessions.of(ADA, now=NOON + LIFE) == []
+
+
+def test_devices_are_listed_the_last_used_first(sessions: Sessions) -> None:
+    phone = open_one(sessions, "phone")
+    radio = open_one(sessions, "radio", at=NOON + MOMENT)
+    open_one(sessions, "other", account=BOB)
+    assert sessions.of(ADA, now=NOON) == [radio, phone]
+    later = NOON + timedelta(hours=1)
+    used = use(sessions, "phone", later)
+    assert sessions.of(ADA, now=later) == [used, radio]
+    assert sessions.of(AccountId("acc_none"), now=NOON) == []
+
+
+def test_one_device_is_signed_out(sessions: Sessions) -> None:
+    phone, radio = open_one(sessions, "phone"), open_one(sessions, "radio")
+    sessions.close(BOB, phone.id)
+    assert use(sessions, "phone") == phone
+    for _ in range(2):
+        sessions.close(ADA, phone.id)
+    assert use(sessions, "phone") is None
+    assert sessions.of(ADA, now=NOON) == [radio]
+
+
+def test_every_device_is_signed_out(sessions: Sessions) -> None:
+    open_one(sessions, "phone")
+    open_one(sessions, "radio")
+    other = open_one(sessions, "other", account=BOB)
+    sessions.close_all(ADA)
+    assert [use(sessions, name) for name in ("phone", "radio")] == [None, None]
+    assert sessions.of(ADA, now=NOON) == []
+    assert use(sessions, "other") == other
+
+
+def test_a_device_that_is_signed_out_while_it_is_used_stays_so(sessions: Sessions) -> None:
+    for turn in range(20):
+        open_one(sessions, f"phone {turn}")
+        later = NOON + SEEN_EVERY
+        with ThreadPoolExecutor(2) as pool:
+            used = pool.submit(use, sessions, f"phone {turn}", later)
+            pool.submit(sessions.close_all, ADA).result()
+            used.result()
+        assert use(sessions, f"phone {turn}", later) is None
+        assert sessions.of(ADA, now=later) == []
+
+
+def test_what_is_away_says_so(away: Sessions) -> None:
+    with pytest.raises(Unavailable):
+        away.use(sha256_of("phone"), now=NOON, until=NOON)
+    with pytest.raises(Unavailable):
+        away.close_all(ADA)
