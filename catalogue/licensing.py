@@ -60,13 +60,17 @@ class Listener:
 
 
 def listener_of(account: Account, *, session: str, territory: str | None) -> Listener:
-    """Return an account as a listener; it is at home where it says, else in ``territory``."""
+    """Return an account as a listener; it is at home where it says, else in ``territory``.
+
+    A label hears what is its own at its best, whatever its plan.
+    """
+    is_label = account.role is Role.LABEL
     return Listener(
         session=session,
         role=account.role,
-        label=account.label if account.role is Role.LABEL else None,
+        label=account.label if is_label else None,
         territory=account.territory or territory,
-        plan_quality=account.plan.quality,
+        plan_quality=Quality.HIRES if is_label else account.plan.quality,
     )
 
 

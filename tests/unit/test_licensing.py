@@ -328,7 +328,7 @@ def test_every_listener_hears_every_label(role: Role) -> None:
 
 def test_a_label_hears_its_own_alone() -> None:
     own = listener_of(account(Role.LABEL, label=TRACK.label), session="s", territory=None)
-    assert grant_stream(TRACK, own, now=START)
+    assert grant_stream(TRACK, own, now=START).quality is Quality.HIRES
     for label in (None, "another"):
         other = listener_of(account(Role.LABEL, label=label), session="s", territory=None)
         with pytest.raises(RoleMayNot):
