@@ -16,6 +16,7 @@ from catalogue.errors import (
     TerritoryNotLicensed,
     TerritoryUndetermined,
     TierNotLicensed,
+    TrackNotFound,
     TrackNotReady,
     TrackTakenDown,
     UseNotLicensed,
@@ -23,6 +24,7 @@ from catalogue.errors import (
 from catalogue.identifiers import WORLDWIDE
 from catalogue.nouns import (
     Account,
+    AccountId,
     Codec,
     Network,
     Quality,
@@ -49,12 +51,14 @@ class Listener:
     """Who asks to hear something, as far as the rules care.
 
     ``session`` is what signed URLs carry. ``role`` is None for a guest; ``label`` is the one that
-    a listener of that role works for. ``plan_quality`` is what the subscription reaches.
+    a listener of that role works for, ``account_id`` what an owner's tracks are known by.
+    ``plan_quality`` is what the subscription reaches.
     """
 
     session: str = GUEST_SESSION
     role: Role | None = None
     label: str | None = None
+    account_id: AccountId | None = None
     territory: str | None = None
     plan_quality: Quality = Quality.HIRES
 
@@ -69,6 +73,7 @@ def listener_of(account: Account, *, session: str, territory: str | None) -> Lis
         session=session,
         role=account.role,
         label=account.label if is_label else None,
+        account_id=account.id,
         territory=account.territory or territory,
         plan_quality=Quality.HIRES if is_label else account.plan.quality,
     )
@@ -152,7 +157,15 @@ def resolve_deals(deals: Sequence[Deal]) -> tuple[Right, ...]:
 
 def judge(track: Track, listener: Listener, *, use: Use, now: datetime) -> Iterator[Finding]:
     """Give the findings on every question, in order, up to and with the first no."""
-    questions = (_ask_role, _ask_takedown, _ask_territory, _ask_period, _ask_use, _ask_published)
+    questions = (
+        _ask_owner,
+        _ask_role,
+        _ask_takedown,
+        _ask_territory,
+        _ask_period,
+        _ask_use,
+        _ask_published,
+    )
     for ask in questions:
         finding = ask(track, listener, use, now)
         yield finding
@@ -193,8 +206,8 @@ def grant_stream(
     """Return the grant to hear ``track`` now, as well as subscription, right and wish allow.
 
     The expiry is at least ``URL_LIFE`` away and rounded up to ``URL_ROUNDING``, so that equal
-    requests get equal URLs, but never after the right ends. Raises RoleMayNot, TrackTakenDown,
-    RightsMissing, SubscriptionTooLow and TrackNotReady.
+    requests get equal URLs, but never after the right ends. Raises TrackNotFound, RoleMayNot,
+    TrackTakenDown, RightsMissing, SubscriptionTooLow and TrackNotReady.
     """
     for finding in judge(track, listener, use=use, now=now):
         if finding.fault is not None:
@@ -218,6 +231,16 @@ def grant_stream(
 
 
 # --------------------------------------------------------------------------- the questions
+
+
+def _ask_owner(track: Track, listener: Listener, _: Use, __: datetime) -> Finding:
+    if track.owner is None:
+        return Finding(question="owner", told="a track of the catalogue")
+    if track.owner == listener.account_id:
+        return Finding(question="owner", told="the listener's own")
+    # To anybody else there is no such track.
+    told = "No track has this id."
+    return Finding(question="owner", told=told, fault=TrackNotFound(told, track=track.id))
 
 
 def _ask_role(track: Track, listener: Listener, _: Use, __: datetime) -> Finding:

@@ -16,6 +16,8 @@ TrackId = NewType("TrackId", str)
 JobId = NewType("JobId", str)
 DeliveryId = NewType("DeliveryId", str)
 RenditionId = NewType("RenditionId", str)
+AccountId = NewType("AccountId", str)
+SessionId = NewType("SessionId", str)
 Sha256 = NewType("Sha256", str)
 """64 lower-case hexadecimal digits."""
 
@@ -368,19 +370,21 @@ class Right:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
-    """What a label says of the recording it delivers."""
+    """What is said of a recording by who delivers it; only labels give an ISRC."""
 
     title: str
     artist: str
-    isrc: str
+    isrc: str | None
     rights: tuple[Right, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """What a label sent: a master, by its hash, with metadata.
+    """What was sent: a master, by its hash, with metadata.
 
-    ``queue`` is where its master waits to be pressed: urgent or bulk.
+    ``queue`` is where its master waits to be pressed: urgent or bulk. What a listener sends has an
+    ``owner`` instead of a label: it is matched with the catalogue, and else pressed for the owner
+    alone.
     """
 
     id: DeliveryId
@@ -391,13 +395,15 @@ class Delivery:
     size_bytes: int
     created_at: datetime
     queue: WorkQueue = WorkQueue.URGENT
+    owner: AccountId | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Track:
     """A recording as the catalogue knows it; ``renditions`` is empty until it is published.
 
-    From ``taken_down_at`` on nobody may hear it, whatever its rights say.
+    From ``taken_down_at`` on nobody may hear it, whatever its rights say. One that has an ``owner``
+    is nobody else's to hear, or to know of; its label is the owner's id.
     """
 
     id: TrackId
@@ -406,6 +412,7 @@ class Track:
     renditions: tuple[Rendition, ...]
     updated_at: datetime
     taken_down_at: datetime | None = None
+    owner: AccountId | None = None
 
 
 class JobState(StrEnum):
@@ -492,10 +499,6 @@ class Attempt:
     ended_at: datetime | None
     end: AttemptEnd | None
     code: str | None
-
-
-AccountId = NewType("AccountId", str)
-SessionId = NewType("SessionId", str)
 
 
 class Role(StrEnum):

@@ -207,8 +207,9 @@ class Tracks(Protocol):
         """Remember a delivery, its track and a queued job in one transaction; return the job.
 
         A label's ISRC names one track: when the label delivered it before, ``delivery.track_id``
-        is set aside, and the track it has keeps its id and takes the new metadata. The job waits in
-        the delivery's queue, or among light work when its master has been pressed before.
+        is set aside, and the track it has keeps its id and takes the new metadata. So does an
+        owner's file. The job waits in the delivery's queue, or among light work when its master
+        has been pressed before.
         """
 
     def get(self, track_id: TrackId) -> Track:
@@ -229,7 +230,7 @@ class Tracks(Protocol):
     def heard_since(
         self, recipe: str, *, since: datetime, after: str, limit: int
     ) -> list[HeardMaster]:
-        """Return up to ``limit`` masters' features of ``recipe``, in the order they were heard.
+        """Return up to ``limit`` public masters' features of ``recipe``, in the order of hearing.
 
         Those heard later than ``since``, and those heard then whose hash is greater than ``after``.
         """
@@ -238,10 +239,13 @@ class Tracks(Protocol):
         """Return what was heard in some masters."""
 
     def heard_from(self, masters: Collection[Sha256]) -> list[tuple[Sha256, Track]]:
-        """Return the published tracks of ``masters``, without renditions."""
+        """Return the published tracks of ``masters`` that have no owner, without renditions."""
 
     def page(self, *, after: str, limit: int) -> list[Track]:
-        """Return up to ``limit`` published tracks, without renditions, by id after ``after``."""
+        """Return up to ``limit`` published tracks, by id after ``after``, without renditions.
+
+        None that has an owner.
+        """
 
     def rendition(self, rendition_id: RenditionId) -> Rendition | None:
         """Return a published rendition, current or not; None when there is none."""
@@ -277,6 +281,9 @@ class Jobs(Protocol):
 
     def delivery(self, job_id: JobId) -> Delivery:
         """Return the delivery that a job presses. Raises JobNotFound."""
+
+    def of_owner(self, owner: AccountId, *, after: str, limit: int) -> list[Job]:
+        """Return up to ``limit`` jobs of an owner's files, by id after ``after``."""
 
     def due(
         self,
@@ -342,12 +349,20 @@ class Jobs(Protocol):
         pressing: Pressing | None,
         now: datetime,
         resembles: Sequence[Resemblance] = (),
+        revealed: Fingerprint | None = None,
     ) -> None:
         """End a job well: in one transaction, publish what was pressed and point its track at it.
 
         ``current`` are the renditions that the track has from now on; ``pressing`` is what was
         made, or None when all of them were published before. Publishing twice changes nothing.
+        What was heard in an owner's master is found by nobody, until the master is published for
+        a track without one: then it is ``revealed``.
         """
+
+    def match(
+        self, job_id: JobId, claim: str, *, resembles: Sequence[Resemblance], now: datetime
+    ) -> None:
+        """End the job of an owner's master that is known as other tracks: it is not kept."""
 
     def withhold(
         self,
@@ -394,7 +409,10 @@ class Prints(Protocol):
         """Return the fingerprints that have these numbers."""
 
     def tracks_of(self, master_sha256: Sha256) -> list[TrackOf]:
-        """Return the tracks that are heard from a master now, the oldest first."""
+        """Return the tracks without an owner that are heard from a master, the oldest first."""
+
+    def hidden(self, master_sha256: Sha256) -> str | None:
+        """Return the encoded fingerprint of a master that is not public; None for all others."""
 
     def unheard(self, *, recipes: Recipes, after: str, limit: int) -> list[Sha256]:
         """Return up to ``limit`` published masters that were not heard by ``recipes``.

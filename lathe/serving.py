@@ -10,7 +10,7 @@ import uvicorn
 
 from catalogue.errors import AddressUnavailable
 from catalogue.port import Atlas
-from lathe.wiring import House, new_id, now, open_ring
+from lathe.wiring import House, build_intake, new_id, now, open_ring
 from origin.app import build_app
 from origin.renditions import PublishedRenditions
 from origin.services import Services
@@ -27,10 +27,9 @@ def build_services(house: House) -> Services:
         limits=house.limits,
         tracks=house.tracks,
         jobs=house.jobs,
-        holds=house.holds,
+        intake=build_intake(house, beside_workers=True),
         published=PublishedRenditions(house.tracks),
         store=house.store,
-        queue=house.queue,
         signer=UrlSigner(open_ring(settings)),
         now=now,
         new_id=new_id,

@@ -49,8 +49,9 @@ from protection.tokens import make_api_key, random_bytes
 from storage.faults import not_writable
 from storage.local import LocalStore
 from storage.port import ObjectStore
-from workers.broker import build_broker
+from workers.broker import INLINE, build_broker
 from workers.collecting import remove_leftovers
+from workers.intake import Intake
 from workers.ledger import Ledger, Patience
 from workers.measures import Measures
 from workers.plant import Plant
@@ -191,6 +192,23 @@ def open_measures(
 def worker_name() -> WorkerName:
     """Return how the ledger knows this process."""
     return WorkerName(name=f"{socket.gethostname()}:{os.getpid()}", version=version("lathe"))
+
+
+def build_intake(house: House, *, beside_workers: bool) -> Intake:
+    """Return what takes masters in.
+
+    ``beside_workers`` is whether this process has workers of its own when the queue is inline.
+    """
+    reaches = beside_workers or house.settings.queue != INLINE
+    return Intake(
+        tracks=house.tracks,
+        jobs=house.jobs,
+        holds=house.holds,
+        store=house.store,
+        queue=house.queue if reaches else None,
+        now=now,
+        new_id=new_id,
+    )
 
 
 def build_plant(

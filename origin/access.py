@@ -19,7 +19,7 @@ from catalogue.errors import (
 )
 from catalogue.identifiers import parse_territory
 from catalogue.licensing import GUEST_SESSION, Listener, listener_of
-from catalogue.nouns import Account, Role, Session
+from catalogue.nouns import Account, AccountId, Role, Session
 from catalogue.permissions import Action, require
 from origin.services import TERRITORY_HEADER, Services
 from protection.tokens import (
@@ -66,6 +66,11 @@ class Caller:
     label: str | None = None
     signed_in: SignedIn | None = None
     session: str = GUEST_SESSION
+
+    @property
+    def account_id(self) -> AccountId | None:
+        """The account, where one has signed in."""
+        return None if self.signed_in is None else self.signed_in.account.id
 
 
 def find_caller(parts: Parts, credentials: Credentials) -> Caller:

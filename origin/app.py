@@ -14,6 +14,7 @@ from origin import (
     deliveries,
     explaining,
     health,
+    matches,
     problems,
     sessions,
     similar,
@@ -38,7 +39,17 @@ def build_api(services: Services) -> FastAPI:
     )
     api.state.services = services
     problems.install(api)
-    for module in (deliveries, tracks, similar, chunks, sessions, accounts, explaining, health):
+    for module in (
+        deliveries,
+        tracks,
+        similar,
+        matches,
+        chunks,
+        sessions,
+        accounts,
+        explaining,
+        health,
+    ):
         api.include_router(module.router)
     page = (files("origin") / "page.html").read_text("utf-8")
 
@@ -57,7 +68,7 @@ class _Api(FastAPI):
         document = self.openapi_schema
         if document is None:
             document = super().openapi()
-            problems.complete_openapi(document, deliveries.DeliveryMetadata)
+            problems.complete_openapi(document, deliveries.DeliveryMetadata, matches.FileSaid)
         return document
 
 

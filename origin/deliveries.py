@@ -1,9 +1,8 @@
 """Labels deliver masters here, and see where their jobs stand."""
 
 import json
-from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 
 from anyio import to_thread
@@ -11,18 +10,15 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from catalogue import errors
-from catalogue.errors import JobNotFound, KeyMissing, MasterEmpty, MetadataInvalid, QueueUnavailable
+from catalogue.errors import JobNotFound, KeyMissing, MetadataInvalid
 from catalogue.identifiers import WORLDWIDE, parse_home, parse_isrc, parse_territory
 from catalogue.licensing import Deal, resolve_deals
 from catalogue.nouns import (
-    Delivery,
-    DeliveryId,
     Job,
     JobId,
     JobState,
     Kinship,
     Metadata,
-    TrackId,
     Use,
     Window,
     WorkQueue,
@@ -33,12 +29,10 @@ from origin.problems import Problem, describe_reason, responses
 from origin.receiving import Received, receive
 from origin.services import Services
 from origin.tracks import QualityName
-from storage.keys import master_key, master_place
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
 _TERRITORIES_MAX, _DEALS_MAX = 300, 100
-_LONGEST_ADOPTION = timedelta(hours=6)
 
 
 class DealSaid(BaseModel):
@@ -185,31 +179,7 @@ def get_job(
 def _accept(parts: Services, label: str, received: Received) -> Job:
     said = _parse_metadata(received.metadata)
     metadata = _build_metadata(said)
-    if received.size_bytes == 0:
-        raise MasterEmpty(f"{received.filename} has 0 bytes.", size_bytes=0)
-    delivery_id = DeliveryId(parts.new_id("dlv"))
-    parts.holds.hold(
-        [master_place(received.sha256)], delivery_id, until=parts.now() + _LONGEST_ADOPTION
-    )
-    parts.store.adopt(master_key(received.sha256), received.path)
-    delivery = Delivery(
-        id=delivery_id,
-        label=label,
-        track_id=TrackId(parts.new_id("trk")),
-        master_sha256=received.sha256,
-        filename=received.filename,
-        size_bytes=received.size_bytes,
-        created_at=parts.now(),
-        queue=said.queue,
-    )
-    job = parts.tracks.accept(delivery, metadata, JobId(parts.new_id("job")))
-    parts.holds.release(delivery_id)
-    sent_at = parts.now()
-    # What is not sent now is in the ledger: a sweeper sends it when the queue has room.
-    with suppress(QueueUnavailable):
-        if parts.queue.send(job.id, job.queue):
-            parts.jobs.mark_sent(job.id, now=sent_at)
-    return job
+    return parts.intake.accept(received.master, metadata, label=label, queue=said.queue)
 
 
 def _parse_metadata(text: bytes) -> DeliveryMetadata:

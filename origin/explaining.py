@@ -20,7 +20,9 @@ router = APIRouter(prefix="/v1", tags=["tracks"], dependencies=[Depends(requires
 class Answer(BaseModel):
     """The answer to one question that the rules ask."""
 
-    question: str = Field(examples=["role", "takedown", "territory", "period", "use", "quality"])
+    question: str = Field(
+        examples=["owner", "role", "takedown", "territory", "period", "use", "quality"]
+    )
     told: str
     code: str | None = Field(description="of the refusal, where the answer is no")
 

@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from catalogue.errors import MasterTooLarge, RequestInvalid
 from catalogue.nouns import Sha256
 from storage.faults import not_writable
+from workers.intake import Incoming
 
 METADATA_MAX_BYTES = 64 << 10
 _BUFFER_BYTES = 1 << 20
@@ -29,12 +30,9 @@ _HEADER_MAX_BYTES = 8 << 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """What a delivery's request held: the file's own name, its bytes on disk, and the metadata."""
+    """What a form held: a master, on disk by now, and what is said of it."""
 
-    filename: str
-    path: Path
-    size_bytes: int
-    sha256: Sha256
+    master: Incoming
     metadata: bytes
 
 
@@ -104,13 +102,13 @@ class _Form:
         if missing or not self._complete:
             what = f"the part {sorted(missing)[0]}" if missing else "its end"
             raise RequestInvalid(f"The form lacks {what}.")
-        return Received(
+        master = Incoming(
             filename=_clean_filename(self._filename),
             path=path,
             size_bytes=self.size_bytes,
             sha256=Sha256(self.sha256.hexdigest()),
-            metadata=bytes(self._metadata),
         )
+        return Received(master=master, metadata=bytes(self._metadata))
 
     def _on_header(self, which: int, data: bytes) -> None:
         self._header[which].extend(data)

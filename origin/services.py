@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
 from catalogue.nouns import Plan
-from catalogue.port import Accounts, Atlas, Holds, Jobs, Keys, Limits, Sessions, Tracks
+from catalogue.port import Accounts, Atlas, Jobs, Keys, Limits, Sessions, Tracks
 from origin.renditions import PublishedRenditions
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
-from workers.queue import Queue
+from workers.intake import Intake
 
 TERRITORY_HEADER = "x-lathe-territory"
 
@@ -32,10 +32,9 @@ class Services:
     limits: Limits
     tracks: Tracks
     jobs: Jobs
-    holds: Holds
+    intake: Intake
     published: PublishedRenditions
     store: ObjectStore
-    queue: Queue
     signer: UrlSigner
     now: Callable[[], datetime]
     new_id: Callable[[str], str]

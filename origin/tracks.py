@@ -10,12 +10,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from catalogue import errors
-from catalogue.errors import RequestInvalid, TrackNotReady
+from catalogue.errors import RequestInvalid, TrackNotFound, TrackNotReady
 from catalogue.licensing import Listener, Wish, grant_stream
 from catalogue.nouns import Codec, Network, Quality, RenditionId, Track, TrackId
 from manifests import dash, hls, json, manifest
 from manifests.manifest import Manifest, build_manifest
-from origin.access import SESSION_REFUSALS, AnyListener, Parts
+from origin.access import SESSION_REFUSALS, AnyCaller, AnyListener, Parts
 from origin.problems import responses
 from origin.routes import get_and_head
 from origin.services import Services
@@ -88,7 +88,7 @@ class TrackSummary(BaseModel):
     id: str
     title: str
     artist: str
-    isrc: str
+    isrc: str | None = Field(description="null for a listener's own file")
     territories: list[str]
 
 
@@ -133,8 +133,13 @@ class TrackFeatures(BaseModel):
 @router.get(
     "/tracks/{track_id}/features", responses=responses(errors.TrackNotFound, errors.TrackNotReady)
 )
-def get_features(track_id: Annotated[str, Path(max_length=60)], parts: Parts) -> TrackFeatures:
+def get_features(
+    track_id: Annotated[str, Path(max_length=60)], parts: Parts, caller: AnyCaller
+) -> TrackFeatures:
     """Return what was heard in a track: tempo, key, beats and scores."""
+    owner = parts.tracks.get(TrackId(track_id)).owner
+    if owner is not None and owner != caller.account_id:
+        raise TrackNotFound("No track has this id.", track=track_id)
     heard = parts.tracks.features(TrackId(track_id))
     if heard is None:
         raise TrackNotReady("Nothing of this track has been heard yet.", track=track_id)

@@ -102,7 +102,7 @@ def content_of(catalogue_url: str, store: ObjectStore) -> Content:
         while page := tracks.page(after=after, limit=_PAGE):
             for track in page:
                 whole = tracks.get(track.id)
-                found[track.metadata.isrc] = [asdict(each) for each in whole.renditions]
+                found[str(track.metadata.isrc)] = [asdict(each) for each in whole.renditions]
             after = page[-1].id
         hashes = {str(key): hashlib.sha256(store.read(key)).hexdigest() for key in store.list("")}
         return Content(tracks=found, objects=hashes)

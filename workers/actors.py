@@ -18,11 +18,13 @@ from catalogue.nouns import (
     WorkQueue,
 )
 from catalogue.port import Holds, Jobs, Prints, Tracks
+from pipeline.hearing.fingerprint import build_fingerprint, decode_items
 from pipeline.press import PressPlan, plan_press, press
-from storage.keys import master_key, rendition_place
+from pipeline.recognition import recognise_file
+from storage.keys import master_key, master_place, rendition_place
 from storage.port import ObjectStore
 from workers.broker import PRESS_ACTOR
-from workers.kinship import explain_kin, find_family
+from workers.kinship import explain_kin, find_family, recognised
 from workers.ledger import HeldJob, Ledger, Moved
 from workers.measures import Measures
 
@@ -65,6 +67,8 @@ class Presser:
         held.report("probe", 0)
         with self.store.as_file(master_key(delivery.master_sha256)) as path:
             try:
+                if delivery.owner is not None and self._is_matched(held, delivery, path):
+                    return
                 plan = plan_press(path, delivery.master_sha256, self.ladder)
                 wanted = plan.rendition_ids()
                 pressing = None
@@ -75,6 +79,23 @@ class Presser:
                 raise _named(fault, path.name, delivery.filename) from fault
         held.report("publish", 99)
         self._publish(held, delivery, wanted, pressing)
+
+    def _is_matched(self, held: HeldJob, delivery: Delivery, path: Path) -> bool:
+        """End the job of an owner's file that is known as a track of the catalogue."""
+        held.report("match", 0)
+        recognition = recognise_file(path, self.prints)
+        if recognition is None:
+            return False
+        resembles = [
+            recognised(each.track_id, recognition)
+            for each in self.prints.tracks_of(recognition.master_sha256)
+        ]
+        if not resembles:
+            return False
+        place = [master_place(delivery.master_sha256)]
+        self.holds.leave(place, held.claim, now=self.now())
+        self.jobs.match(held.job.id, held.claim, resembles=resembles, now=self.now())
+        return True
 
     def _press(self, held: HeldJob, delivery: Delivery, path: Path, plan: PressPlan) -> Pressing:
         if held.job.queue is WorkQueue.LIGHT:
@@ -104,6 +125,11 @@ class Presser:
     ) -> None:
         """End the job: published, or withheld when another label has published the same."""
         job = held.job
+        if delivery.owner is not None:
+            self.jobs.publish(
+                job.id, held.claim, current=current, pressing=pressing, now=self.now()
+            )
+            return
         family = find_family(self.prints, delivery.master_sha256, pressing, own=job.track_id)
         stranger = family.stranger(delivery.label)
         if stranger is not None and not job.approved:
@@ -120,12 +146,14 @@ class Presser:
             if {each.tier for each in pressing.renditions} <= {each.tier for each in published}:
                 # One recording of one label is kept once, whatever it was packed in.
                 current, pressing = [each.id for each in published], None
+        hidden = None if pressing else self.prints.hidden(delivery.master_sha256)
         self.jobs.publish(
             job.id,
             held.claim,
             current=current,
             pressing=pressing,
             resembles=family.resemblances,
+            revealed=None if hidden is None else build_fingerprint(decode_items(hidden)),
             now=self.now(),
         )
 

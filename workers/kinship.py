@@ -61,16 +61,21 @@ def find_family(
             continue
         resemblance = Resemblance(track_id=each.track_id, kinship=kinship)
         if recognition is not None:
-            resemblance = Resemblance(
-                track_id=each.track_id,
-                kinship=kinship,
-                confidence=recognition.confidence,
-                offset_s=recognition.offset_s,
-                speed=recognition.speed,
-                bit_error_rate=recognition.bit_error_rate,
-            )
+            resemblance = recognised(each.track_id, recognition)
         found[each.track_id] = Kin(resemblance=resemblance, label=each.label)
     return Family(others=tuple(found.values()), is_known=is_known)
+
+
+def recognised(track_id: TrackId, recognition: Recognition) -> Resemblance:
+    """Return how a sound that was recognised in a track's master resembles that track."""
+    return Resemblance(
+        track_id=track_id,
+        kinship=Kinship.SAME_RECORDING,
+        confidence=recognition.confidence,
+        offset_s=recognition.offset_s,
+        speed=recognition.speed,
+        bit_error_rate=recognition.bit_error_rate,
+    )
 
 
 def explain_kin(kin: Kin) -> Reason:

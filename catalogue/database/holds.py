@@ -119,7 +119,9 @@ def _is_orphan(connection: Connection, place: str, now: datetime) -> bool:
     held = select(holds.c.place).where(holds.c.place == place, holds.c.until > now)
     folder, _, name = place.partition("/")
     referring = {
-        _MASTERS: select(deliveries.c.id).where(deliveries.c.master_sha256 == name),
+        _MASTERS: select(deliveries.c.id).where(
+            deliveries.c.master_sha256 == name, deliveries.c.kept
+        ),
         _RENDITIONS: select(renditions.c.id).where(renditions.c.id == name),
     }[folder]
     return all(connection.execute(query.limit(1)).first() is None for query in (held, referring))

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
-from catalogue.database.prints import keep_heard
+from catalogue.database.prints import keep_heard, reveal
 from catalogue.database.schema import (
     attempts,
     deliveries,
@@ -36,9 +36,11 @@ from catalogue.database.schema import (
 from catalogue.errors import JobLost, JobNotFound, JobQuarantined
 from catalogue.lifecycle import JobEvent, state_after, states_before
 from catalogue.nouns import (
+    AccountId,
     AttemptEnd,
     Delivery,
     DeliveryId,
+    Fingerprint,
     Job,
     JobId,
     JobState,
@@ -74,21 +76,15 @@ class SqlJobs:
 
     def delivery(self, job_id: JobId) -> Delivery:
         """See Jobs.delivery."""
-        query = select(deliveries).join(jobs).where(jobs.c.id == job_id)
         with reading(self._engine) as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            raise JobNotFound("No job has this id.", job=str(job_id)[:60])
-        return Delivery(
-            id=DeliveryId(row.id),
-            label=row.label,
-            track_id=TrackId(row.track_id),
-            master_sha256=Sha256(row.master_sha256),
-            filename=row.filename,
-            size_bytes=row.size_bytes,
-            created_at=row.created_at,
-            queue=WorkQueue(row.queue),
-        )
+            return _read_delivery(connection, job_id)
+
+    def of_owner(self, owner: AccountId, *, after: str, limit: int) -> list[Job]:
+        """See Jobs.of_owner."""
+        own = and_(deliveries.c.owner == owner, jobs.c.id > after)
+        query = select(jobs).join(deliveries).where(own).order_by(jobs.c.id).limit(limit)
+        with reading(self._engine) as connection:
+            return [build_job(row) for row in connection.execute(query)]
 
     def due(
         self,
@@ -243,18 +239,62 @@ class SqlJobs:
         pressing: Pressing | None,
         now: datetime,
         resembles: Sequence[Resemblance] = (),
+        revealed: Fingerprint | None = None,
     ) -> None:
         """See Jobs.publish."""
         with writing(self._engine) as connection:
-            done = {"stage": "done", "percent": 100}
-            kin = {"resembles": _RESEMBLES.dump_python(tuple(resembles), mode="json")}
-            _change(connection, job_id, claim, ended(JobEvent.PUBLISH, now, None) | done | kin)
-            connection.execute(update(attempts).where(attempts.c.claim == claim).values(**done))
-            end_attempt(connection, claim, AttemptEnd.DONE, now)
+            _end_well(connection, job_id, claim, resembles, now)
+            delivery = _read_delivery(connection, job_id)
             if pressing is not None:
-                _keep_pressing(connection, pressing, now)
+                _keep_pressing(connection, pressing, now, public=delivery.owner is None)
+                revealed = pressing.fingerprint
+            if revealed is not None and delivery.owner is None:
+                reveal(connection, delivery.master_sha256, revealed, now)
             _point_track(connection, job_id, current)
             leave_holds(connection, job_id, now, published=current)
+
+    def match(
+        self, job_id: JobId, claim: str, *, resembles: Sequence[Resemblance], now: datetime
+    ) -> None:
+        """See Jobs.match."""
+        with writing(self._engine) as connection:
+            _end_well(connection, job_id, claim, resembles, now)
+            own = select(jobs.c.delivery_id).where(jobs.c.id == job_id).scalar_subquery()
+            needless = update(deliveries).where(deliveries.c.id == own)
+            connection.execute(needless.values(kept=False))
+            leave_holds(connection, job_id, now)
+
+
+def _read_delivery(connection: Connection, job_id: JobId) -> Delivery:
+    query = select(deliveries).join(jobs).where(jobs.c.id == job_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise JobNotFound("No job has this id.", job=str(job_id)[:60])
+    return Delivery(
+        id=DeliveryId(row.id),
+        label=row.label,
+        track_id=TrackId(row.track_id),
+        master_sha256=Sha256(row.master_sha256),
+        filename=row.filename,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+        queue=WorkQueue(row.queue),
+        owner=None if row.owner is None else AccountId(row.owner),
+    )
+
+
+def _end_well(
+    connection: Connection,
+    job_id: JobId,
+    claim: str,
+    resembles: Sequence[Resemblance],
+    now: datetime,
+) -> None:
+    done = {"stage": "done", "percent": 100}
+    kin = {"resembles": _RESEMBLES.dump_python(tuple(resembles), mode="json")}
+    _change(connection, job_id, claim, ended(JobEvent.PUBLISH, now, None) | done | kin)
+    connection.execute(update(attempts).where(attempts.c.claim == claim).values(**done))
+    end_attempt(connection, claim, AttemptEnd.DONE, now)
 
 
 def _point_track(connection: Connection, job_id: JobId, current: Sequence[RenditionId]) -> None:
@@ -396,7 +436,9 @@ def _set_aside(connection: Connection, job_id: JobId, silences: int, now: dateti
     leave_holds(connection, job_id, now)
 
 
-def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) -> None:
+def _keep_pressing(
+    connection: Connection, pressing: Pressing, now: datetime, *, public: bool
+) -> None:
     master = pressing.master
     insert_new(
         connection,
@@ -407,6 +449,7 @@ def _keep_pressing(connection: Connection, pressing: Pressing, now: datetime) ->
             "samples": pressing.decoded.samples,
             "pcm_sha256": pressing.decoded.pcm_sha256,
             "created_at": now,
+            "public": public,
         },
     )
     keep_heard(connection, master.sha256, pressing.features, pressing.fingerprint, now)

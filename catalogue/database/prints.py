@@ -75,7 +75,7 @@ class SqlPrints:
             select(tracks.c.id, tracks.c.label)
             .join(track_renditions, track_renditions.c.track_id == tracks.c.id)
             .join(renditions, renditions.c.id == track_renditions.c.rendition_id)
-            .where(renditions.c.master_sha256 == master_sha256)
+            .where(renditions.c.master_sha256 == master_sha256, tracks.c.owner.is_(None))
             .distinct()
             .order_by(tracks.c.id)
         )
@@ -84,6 +84,17 @@ class SqlPrints:
                 TrackOf(track_id=TrackId(row.id), label=row.label)
                 for row in connection.execute(query)
             ]
+
+    def hidden(self, master_sha256: Sha256) -> str | None:
+        """See Prints.hidden."""
+        query = (
+            select(fingerprints.c.encoded)
+            .join(masters, masters.c.sha256 == fingerprints.c.master_sha256)
+            .where(masters.c.sha256 == master_sha256, ~masters.c.public)
+        )
+        with reading(self._engine) as connection:
+            found: str | None = connection.execute(query).scalar()
+            return found
 
     def unheard(self, *, recipes: Recipes, after: str, limit: int) -> list[Sha256]:
         """See Prints.unheard."""
@@ -137,7 +148,10 @@ def keep_heard(
     fingerprint: Fingerprint,
     now: datetime,
 ) -> None:
-    """Keep what was heard in a master, in the place of what was heard before."""
+    """Keep what was heard in a master, in the place of what was heard before.
+
+    It can be found by its fingerprint if it is public.
+    """
     said = {"recipe": heard.recipe, "heard": _FEATURES.dump_python(heard, mode="json")}
     row = {"master_sha256": master_sha256, "created_at": now, **said}
     if not insert_new(connection, features, row):
@@ -149,7 +163,7 @@ def keep_heard(
 def keep_fingerprint(
     connection: Connection, master_sha256: Sha256, fingerprint: Fingerprint, now: datetime
 ) -> None:
-    """Keep a master's fingerprint and index it, in the place of one of another recipe."""
+    """Keep a master's fingerprint, in the place of one of another recipe; index a public one's."""
     own = fingerprints.c.master_sha256 == master_sha256
     made = {
         "recipe": fingerprint.recipe,
@@ -160,7 +174,26 @@ def keep_fingerprint(
         other = and_(own, fingerprints.c.recipe != fingerprint.recipe)
         if connection.execute(update(fingerprints).where(other).values(**made)).rowcount != 1:
             return
+    public = select(masters.c.public).where(masters.c.sha256 == master_sha256)
+    if connection.execute(public).scalar_one():
+        _index(connection, master_sha256, fingerprint)
+
+
+def reveal(
+    connection: Connection, master_sha256: Sha256, fingerprint: Fingerprint, now: datetime
+) -> None:
+    """Make a master public if it is not, so that it is found by what was heard in it."""
+    hidden = update(masters).where(masters.c.sha256 == master_sha256, ~masters.c.public)
+    if connection.execute(hidden.values(public=True)).rowcount == 1:
+        # Whoever follows what is heard meets it now.
+        heard = update(features).where(features.c.master_sha256 == master_sha256)
+        connection.execute(heard.values(created_at=now))
+        _index(connection, master_sha256, fingerprint)
+
+
+def _index(connection: Connection, master_sha256: Sha256, fingerprint: Fingerprint) -> None:
     # The postings of an outdated recipe stay: they lead to the same recording.
+    own = fingerprints.c.master_sha256 == master_sha256
     number = connection.execute(select(fingerprints.c.number).where(own)).scalar_one()
     insert_all(
         connection,

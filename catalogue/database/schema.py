@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    true,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -66,6 +67,7 @@ tracks = Table(
     Column("artist", Text, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("taken_down_at", Instant),
+    Column("owner", String(40), index=True),
     UniqueConstraint("label", "isrc"),
 )
 
@@ -86,6 +88,8 @@ masters = Table(
     Column("samples", BigInteger, nullable=False),
     Column("pcm_sha256", String(64), nullable=False, index=True),
     Column("created_at", Instant, nullable=False),
+    # Whether a track of the catalogue is, or was, heard from it; else it is nobody's to find.
+    Column("public", Boolean, nullable=False, server_default=true()),
 )
 
 features = Table(
@@ -126,6 +130,9 @@ deliveries = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("queue", String(12), nullable=False, server_default="urgent"),
+    Column("owner", String(40), index=True),
+    # Whether the master is needed: not when it was sent to be matched, and was.
+    Column("kept", Boolean, nullable=False, server_default=true()),
 )
 
 jobs = Table(

@@ -1,5 +1,6 @@
 """Tracks, deliveries and renditions in SQL."""
 
+import base64
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -32,6 +33,7 @@ from catalogue.database.schema import (
 )
 from catalogue.errors import TrackNotFound
 from catalogue.nouns import (
+    AccountId,
     Delivery,
     Features,
     Job,
@@ -84,6 +86,7 @@ class SqlTracks:
                     size_bytes=delivery.size_bytes,
                     created_at=now,
                     queue=delivery.queue,
+                    owner=delivery.owner,
                 )
             )
             connection.execute(
@@ -161,7 +164,8 @@ class SqlTracks:
         """See Tracks.heard_since."""
         at, own = features.c.created_at, features.c.master_sha256
         later = or_(at > since, and_(at == since, own > after))
-        query = _COMPARED.where(features.c.recipe == recipe, later)
+        public = _COMPARED.join(masters, masters.c.sha256 == own).where(masters.c.public)
+        query = public.where(features.c.recipe == recipe, later)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(at, own).limit(limit))
             return [_build_heard(row) for row in rows]
@@ -178,7 +182,7 @@ class SqlTracks:
             select(tracks, renditions.c.master_sha256)
             .join(track_renditions, track_renditions.c.track_id == tracks.c.id)
             .join(renditions, renditions.c.id == track_renditions.c.rendition_id)
-            .where(renditions.c.master_sha256.in_(masters))
+            .where(renditions.c.master_sha256.in_(masters), tracks.c.owner.is_(None))
             .distinct()
             .order_by(tracks.c.id)
         )
@@ -193,7 +197,7 @@ class SqlTracks:
     def page(self, *, after: str, limit: int) -> list[Track]:
         """See Tracks.page."""
         published = exists().where(track_renditions.c.track_id == tracks.c.id)
-        query = select(tracks).where(tracks.c.id > after, published)
+        query = select(tracks).where(tracks.c.id > after, tracks.c.owner.is_(None), published)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(tracks.c.id).limit(limit)).all()
             return [_build_track(connection, row, ()) for row in rows]
@@ -222,9 +226,10 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
         "artist": metadata.artist,
         "updated_at": delivery.created_at,
     }
-    name = {"label": delivery.label, "isrc": metadata.isrc}
+    isrc = metadata.isrc or _name_file(delivery.master_sha256)
+    name = {"label": delivery.label, "isrc": isrc, "owner": delivery.owner}
     insert_new(connection, tracks, {"id": delivery.track_id} | name | said)
-    named = (tracks.c.label == delivery.label) & (tracks.c.isrc == metadata.isrc)
+    named = (tracks.c.label == delivery.label) & (tracks.c.isrc == isrc)
     track_id = TrackId(connection.execute(select(tracks.c.id).where(named)).scalar_one())
     connection.execute(update(tracks).where(named).values(**said))
     connection.execute(delete(rights).where(rights.c.track_id == track_id))
@@ -238,6 +243,12 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
     ]
     connection.execute(insert(rights), rows)
     return track_id
+
+
+def _name_file(master_sha256: Sha256) -> str:
+    """Return what stands in the place of an ISRC where an owner's file has none: 60 bits of it."""
+    digest = bytes.fromhex(master_sha256[:16])
+    return base64.b32encode(digest)[:12].decode()
 
 
 def _build_heard(row: Row[Any]) -> HeardMaster:
@@ -273,9 +284,13 @@ def _make_track(
         id=TrackId(row.id),
         label=row.label,
         metadata=Metadata(
-            title=row.title, artist=row.artist, isrc=row.isrc, rights=tuple(licensed)
+            title=row.title,
+            artist=row.artist,
+            isrc=row.isrc if row.owner is None else None,
+            rights=tuple(licensed),
         ),
         renditions=published,
         updated_at=row.updated_at,
         taken_down_at=row.taken_down_at,
+        owner=None if row.owner is None else AccountId(row.owner),
     )

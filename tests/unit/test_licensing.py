@@ -17,6 +17,7 @@ from catalogue.errors import (
     TerritoryNotLicensed,
     TerritoryUndetermined,
     TierNotLicensed,
+    TrackNotFound,
     TrackNotReady,
     TrackTakenDown,
     UseNotLicensed,
@@ -357,7 +358,21 @@ def test_rights_are_asked_before_readiness() -> None:
         grant_stream(track, Listener(territory="FR"), now=START)
 
 
+OWNED = replace(TRACK, owner=AccountId("acc_1"), label="acc_1")
+
+
+def test_only_its_owner_knows_of_what_is_owned() -> None:
+    for role in (Role.PREMIUM, Role.LABEL, Role.ADMIN):
+        own = listener_of(account(role, label="acc_1"), session="s", territory=None)
+        assert grant_stream(OWNED, own, now=START)
+        other = replace(own, account_id=AccountId("acc_2"))
+        for listener in (other, Listener(), Listener(role=Role.LABEL, label="acc_1")):
+            with pytest.raises(TrackNotFound):
+                grant_stream(OWNED, listener, now=START)
+
+
 CASES: list[tuple[str, Callable[[], tuple[Track, Listener, Wish]], type[LatheError] | None]] = [
+    ("owner", lambda: (OWNED, Listener(), Wish()), TrackNotFound),
     ("role", lambda: (TRACK, Listener(role=Role.LABEL), Wish()), RoleMayNot),
     ("takedown", lambda: (replace(TRACK, taken_down_at=NOON), Listener(), Wish()), TrackTakenDown),
     ("territory", lambda: (make_track("US"), Listener(), Wish()), TerritoryUndetermined),
@@ -385,7 +400,7 @@ def test_an_explanation_ends_with_what_a_refusal_says(
 ) -> None:
     track, listener, wish = make()
     found = explain(track, listener, use=Use.STREAM, wish=wish, now=START)
-    asked = ["role", "takedown", "territory", "period", "use", "published", "quality"]
+    asked = ["owner", "role", "takedown", "territory", "period", "use", "published", "quality"]
     assert [each.question for each in found] == asked[: asked.index(question) + 1]
     assert [each.fault for each in found[:-1]] == [None] * (len(found) - 1)
     if kind is None:

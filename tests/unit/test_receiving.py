@@ -71,11 +71,11 @@ def post(
         headers = [(b"content-type", content_type.encode())] if content_type else []
         request = Request({"type": "http", "method": "POST", "headers": headers}, next_message)
         async with receive(request, staging, max_bytes) as received:
-            file = received.path.read_bytes()
+            file = received.master.path.read_bytes()
             return Kept(
-                filename=received.filename,
-                size_bytes=received.size_bytes,
-                sha256=received.sha256,
+                filename=received.master.filename,
+                size_bytes=received.master.size_bytes,
+                sha256=received.master.sha256,
                 metadata=received.metadata,
                 file=file,
             )
@@ -135,7 +135,7 @@ def test_a_file_that_was_moved_away_stays(tmp_path: Path) -> None:
         headers = [(b"content-type", FORM.encode())]
         request = Request({"type": "http", "method": "POST", "headers": headers}, next_message)
         async with receive(request, staging, 1 << 20) as received:
-            received.path.rename(kept)
+            received.master.path.rename(kept)
 
     asyncio.run(run())
     assert kept.read_bytes() == MASTER

@@ -1,4 +1,4 @@
-"""Who listens, where they are signed in, and what holds when in each territory."""
+"""Who listens, where they are signed in, what is theirs alone, and what holds when and where."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -41,3 +41,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"])
     op.add_column("rights", sa.Column("windows", sa.JSON(), nullable=True))
     op.add_column("tracks", sa.Column("taken_down_at", sa.BigInteger(), nullable=True))
+    for table in ("tracks", "deliveries"):
+        op.add_column(table, sa.Column("owner", sa.String(length=40), nullable=True))
+        op.create_index(op.f(f"ix_{table}_owner"), table, ["owner"])
+    op.add_column(
+        "deliveries",
+        sa.Column("kept", sa.Boolean(), server_default=sa.true(), nullable=False),
+    )
+    op.add_column(
+        "masters",
+        sa.Column("public", sa.Boolean(), server_default=sa.true(), nullable=False),
+    )
