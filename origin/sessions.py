@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from ipaddress import IPv6Network, ip_address
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -188,7 +189,10 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
     An attempt is counted before it is tried, so that many at once are no more than the limit; one
     that succeeds is not held against anybody.
     """
-    keys = [f"sign-in:address:{address}", f"sign-in:account:{hash_secret(fold_address(email))}"]
+    keys = [
+        f"sign-in:address:{_network_of(address)}",
+        f"sign-in:account:{hash_secret(fold_address(email))}",
+    ]
     now = parts.now()
     verdict = parts.limits.take(keys, SIGN_IN_LIMIT, now=now)
     if not verdict.allowed:
@@ -204,6 +208,17 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
     parts.limits.give_back(keys, SIGN_IN_LIMIT, now=now)
     _renew(parts, stored, password)
     return stored.account
+
+
+def _network_of(address: str) -> str:
+    """Return what one client has for itself: an address, or 64 bits of one in IPv6."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(IPv6Network((found, 64), strict=False))
 
 
 def _renew(parts: Services, stored: StoredAccount, password: str) -> None:

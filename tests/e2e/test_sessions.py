@@ -229,6 +229,16 @@ def test_failures_are_limited_by_address_whatever_the_account(guest: httpx.Clien
     assert sign_in(guest, "somebody@example.org", "guess").status_code == 401
 
 
+def test_all_addresses_of_an_ipv6_network_are_one(guest: httpx.Client) -> None:
+    def attempt(number: int, network: str = "2001:db8:0:7") -> int:
+        said = {"email": f"v6-{number}@example.org", "password": "guess"}
+        headers = {"X-Forwarded-For": f"{network}::{number}"}
+        return guest.post("/v1/sessions", json=said, headers=headers).status_code
+
+    assert [attempt(number) for number in range(6)] == [401] * 5 + [429]
+    assert attempt(6, "2001:db8:0:8") == 401
+
+
 def test_many_at_once_have_no_more_attempts(plant: Plant) -> None:
     plant.make_account("fay@example.org")
 

@@ -30,8 +30,8 @@ from tests.e2e.servers import (
 from tests.e2e.test_matching import convert
 from tests.e2e.test_problems import FACES, require_problem
 
-KNOWN, UNKNOWN = "canon-1.flac", "prelude.flac"
-MAKER_S_FIRST_PRELUDE = "My prelude"
+KNOWN, UNKNOWN = "prelude.flac", "speech.flac"
+OWN_TITLE = "My speech"
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,8 @@ def bring(client: httpx.Client, file: Path, **said: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def own(ada: httpx.Client, known: str) -> dict[str, Any]:
-    """What became of a file that nobody else has, which its owner calls her prelude."""
-    return bring(ada, FIXTURES / UNKNOWN, title=MAKER_S_FIRST_PRELUDE, artist="Ada")
+    """What became of a file that nobody else has, which its owner calls hers."""
+    return bring(ada, FIXTURES / UNKNOWN, title=OWN_TITLE, artist="Ada")
 
 
 def test_a_known_recording_plays_from_the_catalogue_and_is_not_kept(
@@ -114,7 +114,7 @@ def test_an_unknown_recording_is_its_owner_s_alone(
 ) -> None:
     assert (own["outcome"], own["matched"]) == ("uploaded", [])
     heard = Listener(ada, own["track_id"])
-    assert heard.manifest["track"]["title"] == MAKER_S_FIRST_PRELUDE
+    assert heard.manifest["track"]["title"] == OWN_TITLE
     assert heard.manifest["track"]["isrc"] is None
     assert [each["tier"] for each in heard.renditions] == ["ogg-24", "flac"]
     assert heard.joined(heard.renditions[1])
@@ -137,13 +137,13 @@ def test_a_file_that_somebody_owns_is_unknown_to_others(
     same = bring(bob, FIXTURES / UNKNOWN)
     assert (same["outcome"], same["matched"]) == ("uploaded", [])
     assert same["track_id"] != own["track_id"]
-    assert Listener(bob, same["track_id"]).manifest["track"]["title"] == "prelude"
+    assert Listener(bob, same["track_id"]).manifest["track"]["title"] == "speech"
     listed = bob.get("/v1/matches").json()
     assert [each["id"] for each in listed["matches"]] == [same["id"]]
 
 
 def test_the_same_file_again_is_the_same_track(ada: httpx.Client, own: dict[str, Any]) -> None:
-    again = bring(ada, FIXTURES / UNKNOWN, title=MAKER_S_FIRST_PRELUDE)
+    again = bring(ada, FIXTURES / UNKNOWN, title=OWN_TITLE)
     assert (again["outcome"], again["track_id"]) == ("uploaded", own["track_id"])
 
 
@@ -175,34 +175,35 @@ def test_a_label_s_delivery_is_told_nothing_of_it_and_makes_it_known(
         sent = deliver(label, FIXTURES / UNKNOWN, isrc="ZZTST2600042")
         job = wait_for_job(label, accepted(sent))
     assert (job["state"], job["resembles"]) == ("done", [])
-    file = convert(FIXTURES / UNKNOWN, tmp_path / "late.mp3", "-ss", "3")
+    file = convert(FIXTURES / UNKNOWN, tmp_path / "packed.mp3")
     match = bring(ada, file)
     assert (match["outcome"], match["track_id"]) == ("matched", job["track_id"])
-    assert Listener(ada, own["track_id"]).manifest["track"]["title"] == MAKER_S_FIRST_PRELUDE
+    assert Listener(ada, own["track_id"]).manifest["track"]["title"] == OWN_TITLE
 
 
 def test_many_files_are_matched_or_uploaded_by_one_command(
     plant: Plant, known: str, tmp_path: Path
 ) -> None:
     plant.make_account("cyd@example.org", "--plan", "premium")
-    files = [FIXTURES / KNOWN, FIXTURES / "speech.flac", BROKEN / "truncated.wav"]
+    files = [FIXTURES / KNOWN, FIXTURES / "canon-1.flac", BROKEN / "truncated.wav"]
     report = tmp_path / "report.jsonl"
     command = ["match", "--upload-for", "cyd@example.org", "--report", str(report), "--json"]
     told = [json.loads(line) for line in plant.run(*command, *map(str, files[:2])).splitlines()]
     outcomes = {Path(each["file"]).name: each for each in told}
     assert outcomes[KNOWN]["outcome"] == "matched"
     assert outcomes[KNOWN]["tracks"] == [known]
-    assert outcomes["speech.flac"]["outcome"] == "uploaded"
+    assert outcomes["canon-1.flac"]["outcome"] == "uploaded"
     with plant.signed_in("cyd@example.org") as cyd:
+        job = outcomes["canon-1.flac"]["job"]
 
         def find() -> dict[str, Any] | None:
-            match: dict[str, Any] = cyd.get(f"/v1/matches/{outcomes['speech.flac']['job']}").json()
+            match: dict[str, Any] = cyd.get(f"/v1/matches/{job}").json()
             return match if match["outcome"] else None
 
         match = wait_until(find, "an outcome")
         assert (match["outcome"], match["track_id"]) == (
             "uploaded",
-            outcomes["speech.flac"]["track"],
+            outcomes["canon-1.flac"]["track"],
         )
         assert Listener(cyd, match["track_id"]).renditions
     assert plant.run(*command, *map(str, files[:2])) == ""
