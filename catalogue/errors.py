@@ -408,6 +408,18 @@ class AccountExists(Conflict):
     advice = "Sign in, or have the password set anew."
 
 
+class PlaybackTakenOver(Conflict):
+    code = "playback-taken-over"
+    title = "The account plays on another device"
+    advice = "Stop playing here; take the lease again to go on here."
+
+
+class AlbumNotFound(NotFound):
+    code = "album-not-found"
+    title = "There is no such album"
+    advice = "Check the id; an album exists once a track of it is published."
+
+
 class RecordingElsewhere(Conflict):
     """A delivered master is a recording that another label has published."""
 

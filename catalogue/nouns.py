@@ -588,3 +588,51 @@ class Session:
     created_at: datetime
     seen_at: datetime
     expires_at: datetime
+
+
+class Repeat(StrEnum):
+    """What is played after the end: nothing, the same track, or the queue again."""
+
+    OFF = "off"
+    ONE = "one"
+    ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaybackState:
+    """What an account plays and how, as its device told it at a moment.
+
+    ``place`` is that of the current track in ``queue``, which is in the order of playing;
+    ``position_s`` is where in the track it was, and it has gone on since if ``playing``. ``volume``
+    is from 0 to 1.
+    """
+
+    queue: tuple[TrackId, ...]
+    place: int
+    position_s: float
+    playing: bool
+    shuffle: bool
+    repeat: Repeat
+    volume: float
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """Which device an account plays on, until ``expires_at`` unless it is renewed.
+
+    Each that is given has a greater ``number`` than all before, and ends the one before.
+    """
+
+    number: int
+    session_id: SessionId
+    device: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Playback:
+    """What is known of an account's playing; nothing of what never was."""
+
+    lease: Lease | None = None
+    state: PlaybackState | None = None

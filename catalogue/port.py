@@ -21,6 +21,8 @@ from catalogue.nouns import (
     Measure,
     Metadata,
     Plan,
+    Playback,
+    PlaybackState,
     Pressing,
     Print,
     Reason,
@@ -148,6 +150,29 @@ class Sessions(Protocol):
 
     def close_all(self, account_id: AccountId) -> None:
         """End every session of an account."""
+
+
+class Playbacks(Protocol):
+    """What each account plays, and on which one of its devices."""
+
+    def get(self, account_id: AccountId) -> Playback:
+        """Return what is known of an account's playing."""
+
+    def take(self, account_id: AccountId, session: Session, *, until: datetime) -> Playback:
+        """Give the lease to a session, whoever had it; of two at once the later one has it."""
+
+    def renew(
+        self,
+        account_id: AccountId,
+        number: int,
+        *,
+        until: datetime,
+        state: PlaybackState | None = None,
+    ) -> Playback:
+        """Keep the lease of that number until then, and the state that its device tells.
+
+        Raises PlaybackTakenOver when another was given since.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

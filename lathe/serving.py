@@ -25,6 +25,7 @@ def build_services(house: House) -> Services:
         accounts=house.accounts,
         sessions=house.sessions,
         limits=house.limits,
+        playbacks=house.playbacks,
         tracks=house.tracks,
         jobs=house.jobs,
         intake=build_intake(house, beside_workers=True),

@@ -21,10 +21,12 @@ from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
+from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
 from catalogue.fleeting.client import open_redis
 from catalogue.fleeting.limits import MemoryLimits, RedisLimits
+from catalogue.fleeting.playbacks import RedisPlaybacks
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
@@ -35,6 +37,7 @@ from catalogue.port import (
     Jobs,
     Keys,
     Limits,
+    Playbacks,
     Prints,
     Sessions,
     StoredKey,
@@ -84,6 +87,7 @@ class Records:
     accounts: Accounts
     sessions: Sessions
     limits: Limits
+    playbacks: Playbacks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +137,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "prints": SqlPrints(engine),
         "accounts": SqlAccounts(engine),
         "sessions": SqlSessions(engine) if redis is None else RedisSessions(redis),
+        "playbacks": SqlPlaybacks(engine) if redis is None else RedisPlaybacks(redis),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 

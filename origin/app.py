@@ -15,6 +15,7 @@ from origin import (
     explaining,
     health,
     matches,
+    playback,
     problems,
     sessions,
     similar,
@@ -47,6 +48,7 @@ def build_api(services: Services) -> FastAPI:
         chunks,
         sessions,
         accounts,
+        playback,
         explaining,
         health,
     ):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
 from catalogue.nouns import Plan
-from catalogue.port import Accounts, Atlas, Jobs, Keys, Limits, Sessions, Tracks
+from catalogue.port import Accounts, Atlas, Jobs, Keys, Limits, Playbacks, Sessions, Tracks
 from origin.renditions import PublishedRenditions
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
@@ -30,6 +30,7 @@ class Services:
     accounts: Accounts
     sessions: Sessions
     limits: Limits
+    playbacks: Playbacks
     tracks: Tracks
     jobs: Jobs
     intake: Intake

@@ -234,6 +234,17 @@ accounts = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+playbacks = Table(
+    "playbacks",
+    tables,
+    Column("account_id", ForeignKey("accounts.id"), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("session_id", String(40), nullable=False),
+    Column("device", String(200), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("state", JSON(none_as_null=True)),
+)
+
 sessions = Table(
     "sessions",
     tables,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from sqlalchemy import Engine
 
 from catalogue.database.accounts import SqlAccounts
@@ -16,10 +17,21 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
-from catalogue.port import Accounts, Desk, Holds, Jobs, Keys, Prints, Tracks
+from catalogue.fleeting.client import open_redis
+from catalogue.port import (
+    Accounts,
+    Desk,
+    Holds,
+    Jobs,
+    Keys,
+    Prints,
+    StoredAccount,
+    Tracks,
+)
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from storage.s3 import S3Store, parse_s3_url
+from tests.contract.examples import ADA, BOB, make_account
 from tests.engines import S3_CREDENTIALS, PostgresServer, RedisServer, SwiftServer
 
 _numbers = itertools.count()
@@ -157,6 +169,40 @@ def away_catalogue(away_url: str) -> Iterator[Catalogue]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def fleeting(
+    request: pytest.FixtureRequest, make_database: Callable[[str], str]
+) -> Iterator[Redis | Engine]:
+    """What keeps what is kept for a while: empty, but for the accounts that a database needs."""
+    if request.param == "redis":
+        client = open_redis(request.getfixturevalue("redis_server").url)
+        client.flushdb()
+        yield client
+        client.close()
+        return
+    engine = open_engine(make_database(request.param))
+    upgrade(engine)
+    for own in (ADA, BOB):
+        SqlAccounts(engine).add(StoredAccount(account=make_account(own), password="x"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def fleeting_away(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Redis | Engine]:
+    """One that does not answer."""
+    if request.param == "redis":
+        yield open_redis("redis://127.0.0.1:1/0")
+        return
+    urls = {
+        "sqlite": f"sqlite:///{tmp_path / 'no-such-folder' / 'catalogue.sqlite3'}",
+        "postgresql": "postgresql://lathe@127.0.0.1:1/test",
+    }
+    engine = open_engine(urls[request.param])
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture(params=["inline", "redis"])

@@ -9,6 +9,8 @@ from typing import Any
 
 from catalogue.licensing import Grant
 from catalogue.nouns import (
+    Account,
+    AccountId,
     Chunk,
     Codec,
     Decoded,
@@ -18,12 +20,14 @@ from catalogue.nouns import (
     Fingerprint,
     Master,
     Metadata,
+    Plan,
     Pressing,
     Quality,
     Reason,
     Rendition,
     RenditionId,
     Right,
+    Role,
     Sha256,
     StoredObject,
     Tags,
@@ -193,6 +197,23 @@ def make_track(*territories: str, renditions: Sequence[Rendition] | None = None)
         renditions=(make_rendition(),) if renditions is None else tuple(renditions),
         updated_at=NOON,
     )
+
+
+ADA, BOB = AccountId("acc_ada"), AccountId("acc_bob")
+
+
+def make_account(account_id: AccountId = ADA, **changes: Any) -> Account:
+    """Return the account of a listener on the best plan, with ``changes``."""
+    plain = Account(
+        id=account_id,
+        email=f"{account_id}@example.org",
+        role=Role.PREMIUM,
+        plan=Plan.PREMIUM,
+        territory=None,
+        label=None,
+        created_at=NOON,
+    )
+    return replace(plain, **changes)
 
 
 def make_grant(

@@ -6,14 +6,11 @@ from datetime import timedelta
 import pytest
 
 from catalogue.nouns import (
-    Account,
     AccountId,
     JobId,
     JobState,
     Kinship,
-    Plan,
     Resemblance,
-    Role,
     Track,
     TrackId,
 )
@@ -21,17 +18,19 @@ from catalogue.port import StoredAccount
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
+    ADA,
     ALAC,
+    BOB,
     FINGERPRINT,
     NOON,
     WORKER,
+    make_account,
     make_delivery,
     make_metadata,
     make_pressing,
     sha256_of,
 )
 
-ADA, BOB = AccountId("acc_ada"), AccountId("acc_bob")
 PRESSING = make_pressing(AAC, ALAC)
 MASTER = PRESSING.master.sha256
 CURRENT = [rendition.id for rendition in PRESSING.renditions]
@@ -42,16 +41,7 @@ LATER = NOON + timedelta(hours=1)
 def owners(catalogue: Catalogue) -> Catalogue:
     """A catalogue with two accounts."""
     for own in (ADA, BOB):
-        account = Account(
-            id=own,
-            email=f"{own}@example.org",
-            role=Role.PREMIUM,
-            plan=Plan.PREMIUM,
-            territory=None,
-            label=None,
-            created_at=NOON,
-        )
-        catalogue.accounts.add(StoredAccount(account=account, password="x"))
+        catalogue.accounts.add(StoredAccount(account=make_account(own), password="x"))
     return catalogue
 
 

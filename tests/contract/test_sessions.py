@@ -1,80 +1,36 @@
 """Where accounts are signed in: see catalogue.port.Sessions. In SQL and in Redis."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from redis import Redis
 from sqlalchemy import Engine
 
-from catalogue.database.accounts import SqlAccounts, SqlSessions
-from catalogue.database.engine import open_engine, upgrade
+from catalogue.database.accounts import SqlSessions
 from catalogue.errors import Unavailable
-from catalogue.fleeting.client import open_redis
 from catalogue.fleeting.sessions import RedisSessions
-from catalogue.nouns import Account, AccountId, Plan, Role, Session, SessionId
-from catalogue.port import SEEN_EVERY, Sessions, StoredAccount
-from tests.contract.examples import NOON, sha256_of
-from tests.engines import RedisServer
+from catalogue.nouns import AccountId, Session, SessionId
+from catalogue.port import SEEN_EVERY, Sessions
+from tests.contract.examples import ADA, BOB, NOON, sha256_of
 
-ADA, BOB = AccountId("acc_ada"), AccountId("acc_bob")
 LIFE = timedelta(days=30)
 MOMENT = timedelta(microseconds=1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def sessions(request: pytest.FixtureRequest) -> Sessions:
-    """An empty adapter; the accounts exist."""
-    if request.param == "redis":
-        server = request.getfixturevalue("redis_server")
-        assert isinstance(server, RedisServer)
-        client = open_redis(server.url)
-        client.flushdb()
-        request.addfinalizer(client.close)
-        return RedisSessions(client)
-    open_sql = request.getfixturevalue("sql_engine")
-    engine = open_sql(request.param)
-    accounts = SqlAccounts(engine)
-    for own in (ADA, BOB):
-        account = Account(
-            id=own,
-            email=f"{own}@example.org",
-            role=Role.USER,
-            plan=Plan.FREE,
-            territory=None,
-            label=None,
-            created_at=NOON,
-        )
-        accounts.add(StoredAccount(account=account, password="x"))
-    return SqlSessions(engine)
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def away(request: pytest.FixtureRequest) -> Sessions:
-    """An adapter whose server does not answer."""
-    if request.param == "redis":
-        return RedisSessions(open_redis("redis://127.0.0.1:1/0"))
-    engine = open_engine(
-        "sqlite:////no-such-folder/catalogue.sqlite3"
-        if request.param == "sqlite"
-        else "postgresql://lathe@127.0.0.1:1/test"
-    )
-    request.addfinalizer(engine.dispose)
-    return SqlSessions(engine)
+@pytest.fixture
+def sessions(fleeting: Redis | Engine) -> Sessions:
+    """An empty adapter."""
+    return RedisSessions(fleeting) if isinstance(fleeting, Redis) else SqlSessions(fleeting)
 
 
 @pytest.fixture
-def sql_engine(
-    request: pytest.FixtureRequest, make_database: Callable[[str], str]
-) -> Callable[[str], Engine]:
-    def open_sql(kind: str) -> Engine:
-        engine = open_engine(make_database(kind))
-        request.addfinalizer(engine.dispose)
-        upgrade(engine)
-        return engine
-
-    return open_sql
+def away(fleeting_away: Redis | Engine) -> Sessions:
+    """An adapter whose server does not answer."""
+    if isinstance(fleeting_away, Redis):
+        return RedisSessions(fleeting_away)
+    return SqlSessions(fleeting_away)
 
 
 def make_session(name: str, *, account: AccountId, at: datetime) -> Session:

@@ -17,6 +17,7 @@ from catalogue.errors import (
     KeyUnknown,
     LatheError,
     PasswordUnfit,
+    PlaybackTakenOver,
     RequestInvalid,
     RoleMayNot,
     SessionMissing,
@@ -315,6 +316,41 @@ def test_an_account_works_for_its_label(plant: Plant, guest: httpx.Client) -> No
     with plant.signed_in("ops@example.org") as operator:
         assert operator.get(f"/v1/jobs/{job}").json()["state"] == "done"
         require_problem(deliver(operator, FIXTURES / "tiny.wav"), RoleMayNot)
+
+
+# --------------------------------------------------------------------------- one device at a time
+
+
+def test_playing_moves_from_device_to_device(plant: Plant, track: str) -> None:
+    plant.make_account("kit@example.org")
+    said = {"queue": [track, "trk_next"], "place": 0, "position_s": 3.5, "playing": True}
+    said |= {"shuffle": True, "repeat": "all", "volume": 0.25}
+    with (
+        plant.signed_in("kit@example.org", "phone") as phone,
+        plant.signed_in("kit@example.org", "radio") as radio,
+    ):
+        assert phone.get("/v1/playback").json()["lease"] is None
+        taken = phone.post("/v1/playback/lease", json={}).json()
+        assert (taken["lease"]["number"], taken["lease"]["own"], taken["state"]) == (1, True, None)
+        renewed = phone.put("/v1/playback/lease/1", json=said)
+        assert renewed.status_code == 200
+        seen = radio.get("/v1/playback").json()
+        assert (seen["lease"]["device"], seen["lease"]["own"]) == ("phone", False)
+        moved = radio.post("/v1/playback/lease", json={}).json()
+        assert moved["state"] | {"position_s": 3.5} == said
+        assert 3.5 <= moved["state"]["position_s"] < 20
+        require_problem(phone.put("/v1/playback/lease/1", json=said), PlaybackTakenOver)
+        # The radio hands it back without the phone's asking.
+        own = phone.get("/v1/sessions").json()["sessions"]
+        ours = next(each["id"] for each in own if each["current"])
+        given = radio.post("/v1/playback/lease", json={"session_id": ours}).json()
+        assert (given["lease"]["number"], given["lease"]["device"]) == (3, "phone")
+        assert phone.get("/v1/playback").json()["lease"]["own"]
+        assert phone.put("/v1/playback/lease/3", json=said | {"playing": False}).status_code == 200
+        answer = radio.post("/v1/playback/lease", json={"session_id": "ses_none"})
+        require_problem(answer, RequestInvalid)
+        for bad in ({"place": 2}, {"volume": 2}, {"position_s": -1}, {"repeat": "some"}):
+            require_problem(phone.put("/v1/playback/lease/3", json=said | bad), RequestInvalid)
 
 
 def test_no_password_and_no_token_is_kept_or_logged(plant: Plant, guest: httpx.Client) -> None:

@@ -39,6 +39,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_sha256", name=op.f("uq_sessions_token_sha256")),
     )
     op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"])
+    op.create_table(
+        "playbacks",
+        sa.Column("account_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("session_id", sa.String(length=40), nullable=False),
+        sa.Column("device", sa.String(length=200), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_playbacks_account_id")
+        ),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_playbacks")),
+    )
     op.add_column("rights", sa.Column("windows", sa.JSON(), nullable=True))
     op.add_column("tracks", sa.Column("taken_down_at", sa.BigInteger(), nullable=True))
     for table in ("tracks", "deliveries"):
