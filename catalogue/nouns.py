@@ -13,6 +13,7 @@ from typing import Annotated, NewType
 from pydantic import Field
 
 TrackId = NewType("TrackId", str)
+AlbumId = NewType("AlbumId", str)
 JobId = NewType("JobId", str)
 DeliveryId = NewType("DeliveryId", str)
 RenditionId = NewType("RenditionId", str)
@@ -369,6 +370,16 @@ class Right:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AlbumSaid:
+    """What a label says of the album that a recording is on; ``upc`` is its own name for it."""
+
+    upc: str
+    title: str
+    disc: int
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
     """What is said of a recording by who delivers it; only labels give an ISRC."""
 
@@ -376,6 +387,7 @@ class Metadata:
     artist: str
     isrc: str | None
     rights: tuple[Right, ...]
+    album: AlbumSaid | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -413,6 +425,18 @@ class Track:
     updated_at: datetime
     taken_down_at: datetime | None = None
     owner: AccountId | None = None
+    album_id: AlbumId | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Album:
+    """A label's album, and its published tracks in order, without renditions."""
+
+    id: AlbumId
+    label: str
+    upc: str
+    title: str
+    tracks: tuple[Track, ...]
 
 
 class JobState(StrEnum):

@@ -11,6 +11,8 @@ from typing import Protocol
 from catalogue.nouns import (
     Account,
     AccountId,
+    Album,
+    AlbumId,
     Attempt,
     Delivery,
     Features,
@@ -239,6 +241,12 @@ class Tracks(Protocol):
 
     def get(self, track_id: TrackId) -> Track:
         """Return a track with its current renditions. Raises TrackNotFound."""
+
+    def album(self, album_id: AlbumId) -> Album:
+        """Return an album with its published tracks, in order. Raises AlbumNotFound."""
+
+    def neighbours(self, track: Track) -> tuple[TrackId | None, TrackId | None]:
+        """Return the published tracks before and after one on its album."""
 
     def take_down(self, track_id: TrackId, *, since: datetime | None) -> None:
         """Take a track down, or, since None, let it be heard again. Raises TrackNotFound."""

@@ -38,6 +38,13 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
             "isrc": manifest.isrc,
             "duration_s": round(first.samples / first.rate_hz, 6),
         },
+        "album": None
+        if manifest.place is None
+        else {
+            "id": manifest.place.album_id,
+            "previous": manifest.place.previous,
+            "next": manifest.place.following,
+        },
         "quality": manifest.quality,
         "expires_at": _instant(manifest.expires_at),
         "refresh_after": _instant(manifest.refresh_after),

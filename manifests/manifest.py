@@ -5,13 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from catalogue.licensing import Grant
-from catalogue.nouns import Codec, Rendition, RenditionId, Track
+from catalogue.nouns import AlbumId, Codec, Rendition, RenditionId, Track, TrackId
 
 VERSION = 1
 MEDIA_TYPE = "application/vnd.lathe.manifest+json"
 
 Prefix = Callable[[RenditionId], str]
 """Gives the URL prefix of a rendition, relative to where the manifest stands, ending in a slash."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlbumPlace:
+    """Where on an album a track is: what comes before and after it, without a gap."""
+
+    album_id: AlbumId
+    previous: TrackId | None
+    following: TrackId | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +42,7 @@ class Manifest:
     expires_at: datetime | None
     refresh_after: datetime | None
     refresh_url: str | None
+    place: AlbumPlace | None = None
 
 
 def is_fragmented(rendition: Rendition) -> bool:
@@ -40,7 +50,14 @@ def is_fragmented(rendition: Rendition) -> bool:
     return rendition.tier.codec is not Codec.VORBIS
 
 
-def build_manifest(track: Track, grant: Grant, prefix: Prefix, *, refresh_url: str) -> Manifest:
+def build_manifest(
+    track: Track,
+    grant: Grant,
+    prefix: Prefix,
+    *,
+    refresh_url: str,
+    place: AlbumPlace | None = None,
+) -> Manifest:
     """Return the manifest of a granted track, with the renditions that were granted."""
     return Manifest(
         title=track.metadata.title,
@@ -53,4 +70,5 @@ def build_manifest(track: Track, grant: Grant, prefix: Prefix, *, refresh_url: s
         expires_at=grant.expires_at,
         refresh_after=grant.refresh_after,
         refresh_url=refresh_url,
+        place=place,
     )

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from origin import (
     accounts,
+    albums,
     chunks,
     deliveries,
     explaining,
@@ -44,6 +45,7 @@ def build_api(services: Services) -> FastAPI:
         deliveries,
         tracks,
         similar,
+        albums,
         matches,
         chunks,
         sessions,

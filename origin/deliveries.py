@@ -14,6 +14,7 @@ from catalogue.errors import JobNotFound, KeyMissing, MetadataInvalid
 from catalogue.identifiers import WORLDWIDE, parse_home, parse_isrc, parse_territory
 from catalogue.licensing import Deal, resolve_deals
 from catalogue.nouns import (
+    AlbumSaid,
     Job,
     JobId,
     JobState,
@@ -55,6 +56,17 @@ class DealSaid(BaseModel):
     max_quality: QualityName | None = Field(default=None, strict=False)
 
 
+class AlbumMetadata(BaseModel):
+    """The album that a recording is on; ``upc`` is the label's own name for it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
+
+    upc: str = Field(pattern=r"^[0-9]{12,14}$", description="UPC or EAN")
+    title: str = Field(min_length=1, max_length=500)
+    disc: int = Field(default=1, ge=1, le=999)
+    number: int = Field(ge=1, le=9999, description="on its disc")
+
+
 class DeliveryMetadata(BaseModel):
     """What a label says of the recording it delivers."""
 
@@ -63,6 +75,7 @@ class DeliveryMetadata(BaseModel):
     title: str = Field(min_length=1, max_length=500)
     artist: str = Field(min_length=1, max_length=500)
     isrc: str = Field(max_length=40, examples=["ZZLTH2600001"], description="ISO 3901")
+    album: AlbumMetadata | None = None
     rights: list[DealSaid] = Field(
         min_length=1,
         max_length=_DEALS_MAX,
@@ -200,6 +213,7 @@ def _build_metadata(said: DeliveryMetadata) -> Metadata:
         artist=said.artist,
         isrc=parse_isrc(said.isrc),
         rights=resolve_deals(deals),
+        album=None if said.album is None else AlbumSaid(**said.album.model_dump()),
     )
 
 

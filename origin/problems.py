@@ -95,7 +95,9 @@ def complete_openapi(document: dict[str, Any], *models: type[BaseModel]) -> None
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     components: tuple[type[BaseModel], ...] = (Problem, *models)
     for model in components:
-        schemas[model.__name__] = model.model_json_schema()
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     invalid = responses(errors.RequestInvalid)[422]

@@ -14,7 +14,7 @@ from catalogue.errors import RequestInvalid, TrackNotFound, TrackNotReady
 from catalogue.licensing import Listener, Wish, grant_stream
 from catalogue.nouns import Codec, Network, Quality, RenditionId, Track, TrackId
 from manifests import dash, hls, json, manifest
-from manifests.manifest import Manifest, build_manifest
+from manifests.manifest import AlbumPlace, Manifest, build_manifest
 from origin.access import SESSION_REFUSALS, AnyCaller, AnyListener, Parts
 from origin.problems import responses
 from origin.routes import get_and_head
@@ -89,6 +89,7 @@ class TrackSummary(BaseModel):
     title: str
     artist: str
     isrc: str | None = Field(description="null for a listener's own file")
+    album_id: str | None
     territories: list[str]
 
 
@@ -131,7 +132,8 @@ class TrackFeatures(BaseModel):
 
 
 @router.get(
-    "/tracks/{track_id}/features", responses=responses(errors.TrackNotFound, errors.TrackNotReady)
+    "/tracks/{track_id}/features",
+    responses=responses(*SESSION_REFUSALS, errors.TrackNotFound, errors.TrackNotReady),
 )
 def get_features(
     track_id: Annotated[str, Path(max_length=60)], parts: Parts, caller: AnyCaller
@@ -225,11 +227,15 @@ def grant_manifest(parts: Services, track_id: TrackId, listener: Listener, wish:
     """Return the manifest of a track for a listener. Raises what grant_stream raises."""
     track = parts.tracks.get(track_id)
     grant = grant_stream(track, listener, wish=wish, now=parts.now())
+    place = None
+    if track.album_id is not None:
+        before, after = parts.tracks.neighbours(track)
+        place = AlbumPlace(album_id=track.album_id, previous=before, following=after)
 
     def prefix(rendition: RenditionId) -> str:
         return _TO_ROOT + parts.signer.sign(grant, rendition)
 
-    return build_manifest(track, grant, prefix, refresh_url="manifest")
+    return build_manifest(track, grant, prefix, refresh_url="manifest", place=place)
 
 
 def _fresh(request: Request, body: bytes, media_type: str) -> Response:
@@ -247,5 +253,6 @@ def summarise(track: Track) -> TrackSummary:
         title=track.metadata.title,
         artist=track.metadata.artist,
         isrc=track.metadata.isrc,
+        album_id=track.album_id,
         territories=[right.territory for right in track.metadata.rights],
     )

@@ -386,7 +386,8 @@ class Chaos:
             recovery_s = time.monotonic() - killed
             holder = self._holder_of(job_id)
             tools = children_of(holder.pid)
-            self.plant.run("jobs", "cancel", job_id)
+            with self._desk() as desk:
+                desk.cancel(JobId(job_id), now=datetime.now(UTC))
             cancelled = time.monotonic()
             wait_until(lambda: not any(map(command_line, tools)), "the end of its encoders")
             cancel_s = time.monotonic() - cancelled

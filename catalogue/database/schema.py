@@ -57,6 +57,16 @@ api_keys = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+albums = Table(
+    "albums",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("upc", String(14), nullable=False),
+    Column("title", Text, nullable=False),
+    UniqueConstraint("label", "upc"),
+)
+
 tracks = Table(
     "tracks",
     tables,
@@ -68,6 +78,9 @@ tracks = Table(
     Column("updated_at", Instant, nullable=False),
     Column("taken_down_at", Instant),
     Column("owner", String(40), index=True),
+    Column("album_id", String(40), index=True),
+    Column("disc", Integer),
+    Column("number", Integer),
     UniqueConstraint("label", "isrc"),
 )
 

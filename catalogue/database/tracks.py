@@ -22,6 +22,7 @@ from sqlalchemy import (
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
+    albums,
     deliveries,
     features,
     jobs,
@@ -31,9 +32,12 @@ from catalogue.database.schema import (
     track_renditions,
     tracks,
 )
-from catalogue.errors import TrackNotFound
+from catalogue.errors import AlbumNotFound, TrackNotFound
 from catalogue.nouns import (
     AccountId,
+    Album,
+    AlbumId,
+    AlbumSaid,
     Delivery,
     Features,
     Job,
@@ -53,6 +57,7 @@ from catalogue.port import HeardMaster
 
 _FEATURES = TypeAdapter(Features)
 _RENDITION = TypeAdapter(Rendition)
+_IN_ORDER = tracks.c.disc, tracks.c.number, tracks.c.id
 _WINDOWS = TypeAdapter(tuple[Window, ...])
 # The beats are most of what is kept, and not needed to compare.
 _COMPARED = select(
@@ -123,6 +128,38 @@ class SqlTracks:
             return _build_track(
                 connection, row, tuple(_RENDITION.validate_json(text) for text in declared)
             )
+
+    def album(self, album_id: AlbumId) -> Album:
+        """See Tracks.album."""
+        published = exists().where(track_renditions.c.track_id == tracks.c.id)
+        on_it = select(tracks).where(tracks.c.album_id == album_id, published)
+        with reading(self._engine) as connection:
+            row = connection.execute(select(albums).where(albums.c.id == album_id)).first()
+            found = connection.execute(on_it.order_by(*_IN_ORDER)).all()
+            if row is None or not found:
+                raise AlbumNotFound("No album has this id.", album=str(album_id)[:60])
+            licensed = _read_rights(connection, [each.id for each in found])
+        return Album(
+            id=AlbumId(row.id),
+            label=row.label,
+            upc=row.upc,
+            title=row.title,
+            tracks=tuple(_make_track(each, licensed[each.id], ()) for each in found),
+        )
+
+    def neighbours(self, track: Track) -> tuple[TrackId | None, TrackId | None]:
+        """See Tracks.neighbours."""
+        if track.album_id is None:
+            return None, None
+        published = exists().where(track_renditions.c.track_id == tracks.c.id)
+        on_it = select(tracks.c.id).where(tracks.c.album_id == track.album_id, published)
+        with reading(self._engine) as connection:
+            ids = list(connection.execute(on_it.order_by(*_IN_ORDER)).scalars())
+        if track.id not in ids:
+            return None, None
+        place = ids.index(track.id)
+        before = TrackId(ids[place - 1]) if place else None
+        return before, TrackId(ids[place + 1]) if place + 1 < len(ids) else None
 
     def take_down(self, track_id: TrackId, *, since: datetime | None) -> None:
         """See Tracks.take_down."""
@@ -221,10 +258,14 @@ def _queue_for(connection: Connection, delivery: Delivery) -> WorkQueue:
 
 def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) -> TrackId:
     """Make the delivery's track, or bring the one with its ISRC up to date; return its id."""
+    album = metadata.album
     said = {
         "title": metadata.title,
         "artist": metadata.artist,
         "updated_at": delivery.created_at,
+        "album_id": None if album is None else _keep_album(connection, delivery, album),
+        "disc": None if album is None else album.disc,
+        "number": None if album is None else album.number,
     }
     isrc = metadata.isrc or _name_file(delivery.master_sha256)
     name = {"label": delivery.label, "isrc": isrc, "owner": delivery.owner}
@@ -243,6 +284,17 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
     ]
     connection.execute(insert(rights), rows)
     return track_id
+
+
+def _keep_album(connection: Connection, delivery: Delivery, said: AlbumSaid) -> str:
+    """Make the album that a delivery is on, or bring it up to date; return its id."""
+    # Like the delivery's track, it is new unless the label named it before.
+    album_id = delivery.track_id.replace("trk_", "alb_", 1)
+    named = (albums.c.label == delivery.label) & (albums.c.upc == said.upc)
+    row = {"id": album_id, "label": delivery.label, "upc": said.upc, "title": said.title}
+    insert_new(connection, albums, row)
+    connection.execute(update(albums).where(named).values(title=said.title))
+    return str(connection.execute(select(albums.c.id).where(named)).scalar_one())
 
 
 def _name_file(master_sha256: Sha256) -> str:
@@ -293,4 +345,5 @@ def _make_track(
         updated_at=row.updated_at,
         taken_down_at=row.taken_down_at,
         owner=None if row.owner is None else AccountId(row.owner),
+        album_id=None if row.album_id is None else AlbumId(row.album_id),
     )

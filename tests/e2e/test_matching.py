@@ -51,7 +51,7 @@ def send(plant: Plant, key: str, file: Path, isrc: str) -> dict[str, Any]:
 
 
 def renditions_of(plant: Plant, track_id: str) -> list[str]:
-    with plant.client() as client:
+    with plant.client(key="") as client:
         found = client.get(f"/v1/tracks/{track_id}/manifest").json()["renditions"]
     return [each["id"] for each in found]
 

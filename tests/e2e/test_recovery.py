@@ -121,7 +121,6 @@ def require_exact(plant: Plant, track_id: str) -> None:
 def require_hidden(plant: Plant, job_id: str) -> None:
     """Require that nothing of an unfinished press is to be had, even under a true signature."""
     made = [path for path in (plant.state / "store" / "renditions").rglob("*") if path.is_file()]
-    assert any(path.suffix == ".m4s" for path in made), "some chunks are stored already"
     with plant.client() as client:
         track_id = get_job(client, job_id)["track_id"]
         manifest = client.get(f"/v1/tracks/{track_id}/manifest")
@@ -171,6 +170,8 @@ def test_a_killed_plant_finishes_its_press_when_it_is_started_again(
         press.require_ended()
         draft = leave_a_draft(plant)
         plant.start()
+        stored = (plant.state / "store" / "renditions").rglob("*.m4s")
+        assert any(stored), "some chunks are stored already"
         require_hidden(plant, press.job_id)
         job = finish(plant, press.job_id)
         assert job["attempts"] == 2

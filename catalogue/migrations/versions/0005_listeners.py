@@ -40,6 +40,19 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sessions_account_id"), "sessions", ["account_id"])
     op.create_table(
+        "albums",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("upc", sa.String(length=14), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_albums")),
+        sa.UniqueConstraint("label", "upc", name=op.f("uq_albums_label_upc")),
+    )
+    op.add_column("tracks", sa.Column("album_id", sa.String(length=40), nullable=True))
+    op.add_column("tracks", sa.Column("disc", sa.Integer(), nullable=True))
+    op.add_column("tracks", sa.Column("number", sa.Integer(), nullable=True))
+    op.create_index(op.f("ix_tracks_album_id"), "tracks", ["album_id"])
+    op.create_table(
         "playbacks",
         sa.Column("account_id", sa.String(length=40), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
