@@ -32,7 +32,7 @@ from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine
 from catalogue.database.tracks import SqlTracks
 from catalogue.errors import JobStateWrong, ObjectNotFound
-from catalogue.nouns import AttemptEnd, Job, JobState
+from catalogue.nouns import AttemptEnd, Job, JobId, JobState
 from lathe.settings import read_settings
 from lathe.wiring import open_store
 from storage.keys import require_key
