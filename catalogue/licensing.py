@@ -230,6 +230,17 @@ def grant_stream(
     )
 
 
+def next_turn(track: Track, *, now: datetime) -> datetime:
+    """Return until when equal requests for ``track`` have the same answer as ``now``."""
+    step = URL_ROUNDING.total_seconds()
+    turns = [track.taken_down_at]
+    for right in track.metadata.rights:
+        for window in right.windows:
+            turns += [window.starts_at, window.ends_at]
+    coming = [turn for turn in turns if turn is not None and turn > now]
+    return min([datetime.fromtimestamp(-(-now.timestamp() // step) * step, UTC), *coming])
+
+
 # --------------------------------------------------------------------------- the questions
 
 

@@ -154,6 +154,22 @@ class Sessions(Protocol):
         """End every session of an account."""
 
 
+class Changes(Protocol):
+    """What others have changed, so that nobody goes by what was true once.
+
+    A topic is ``account:{id}`` or ``track:{id}``: all that was known of that may be outdated.
+    """
+
+    def take(self) -> Sequence[str] | None:
+        """Return the topics of what changed since it was last asked; never waits.
+
+        None where anything may have changed.
+        """
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
 class Playbacks(Protocol):
     """What each account plays, and on which one of its devices."""
 

@@ -10,7 +10,7 @@ import uvicorn
 
 from catalogue.errors import AddressUnavailable
 from catalogue.port import Atlas
-from lathe.wiring import House, build_intake, new_id, now, open_ring
+from lathe.wiring import House, build_intake, new_id, now, open_changes, open_ring
 from origin.app import build_app
 from origin.renditions import PublishedRenditions
 from origin.services import Services
@@ -62,11 +62,17 @@ class Origin:
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         config = uvicorn.Config(
-            build_app(build_services(house)),
+            build_app(
+                build_services(house),
+                open_changes(house),
+                cache_bytes=house.settings.chunk_cache_bytes,
+            ),
             log_config=None,
             access_log=False,
             # Edges are trusted by their own network address, never by what a header claims.
             proxy_headers=False,
+            loop="uvloop",
+            http="httptools",
             server_header=False,
             timeout_graceful_shutdown=5,
         )

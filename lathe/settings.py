@@ -63,6 +63,9 @@ class Settings(BaseModel):
         description="JSON list of networks whose X-Lathe-Territory and X-Forwarded-For are "
         "believed",
     )
+    chunk_cache_bytes: int = Field(
+        default=128 << 20, ge=0, description="bytes of chunks that an origin keeps in memory"
+    )
     max_master_bytes: int = Field(default=8 << 30, ge=1, description="largest master accepted")
     ladder: Path | None = Field(
         default=None, description="ladder of tiers in TOML; lathe's own when empty"

@@ -15,7 +15,9 @@ from dramatiq import Broker
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from catalogue.changes import Together
 from catalogue.database.accounts import SqlAccounts, SqlSessions
+from catalogue.database.changes import SqliteChanges, follow_postgresql
 from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
@@ -24,6 +26,7 @@ from catalogue.database.keys import SqlKeys
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
+from catalogue.fleeting.changes import follow_redis
 from catalogue.fleeting.client import open_redis
 from catalogue.fleeting.limits import MemoryLimits, RedisLimits
 from catalogue.fleeting.playbacks import RedisPlaybacks
@@ -32,6 +35,7 @@ from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
 from catalogue.port import (
     Accounts,
+    Changes,
     Desk,
     Holds,
     Jobs,
@@ -153,6 +157,17 @@ def open_store(settings: Settings) -> ObjectStore:
     store = S3Store(parse_s3_url(url), settings.state.absolute() / "scratch")
     store.make_bucket()
     return store
+
+
+def open_changes(records: Records) -> Changes:
+    """Return the feed of what others change in the catalogue and among the sessions."""
+    if records.engine.dialect.name == "sqlite":
+        catalogue: Changes = SqliteChanges(records.engine)
+    else:
+        catalogue = follow_postgresql(records.engine)
+    if not records.settings.sessions:
+        return catalogue
+    return Together([catalogue, follow_redis(open_redis(records.settings.sessions))])
 
 
 def make_state(state: Path) -> None:

@@ -153,7 +153,7 @@ def find_territory(request: Request, parts: Parts) -> str | None:
     A header from anywhere else is ignored. Raises TerritoryUnknown when the edge speaks nonsense.
     """
     said = request.headers.get(TERRITORY_HEADER)
-    if said is not None and _is_trusted_edge(parts, _peer(request)):
+    if said is not None and is_trusted_edge(parts, _peer(request)):
         return parse_territory(said)
     return parts.territory
 
@@ -189,7 +189,7 @@ def find_address(request: Request, parts: Parts) -> str:
     """
     peer = _peer(request)
     said = request.headers.get("x-forwarded-for", "").split(",")
-    while _is_trusted_edge(parts, peer) and said:
+    while is_trusted_edge(parts, peer) and said:
         before = said.pop().strip()
         if not _is_address(before):
             break
@@ -212,7 +212,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_trusted_edge(parts: Services, peer: str) -> bool:
+def is_trusted_edge(parts: Services, peer: str) -> bool:
+    """Return whether what ``peer`` says of others is believed."""
     if not _is_address(peer):
         return False
     address = ip_address(peer)

@@ -5,9 +5,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from catalogue.port import Changes
 from origin import (
     accounts,
     albums,
@@ -22,6 +22,8 @@ from origin import (
     similar,
     tracks,
 )
+from origin.fast.app import FastPath
+from origin.scripts import OpenToScripts
 from origin.services import Services
 
 _DESCRIPTION = """A chunked streaming origin for music. Labels deliver masters and watch their jobs;
@@ -76,24 +78,14 @@ class _Api(FastAPI):
         return document
 
 
-def build_app(services: Services) -> ASGIApp:
-    """Return what a server runs: the API, open to scripts of any site but never with credentials.
+def build_app(services: Services, changes: Changes, *, cache_bytes: int) -> ASGIApp:
+    """Return what a server runs: the API, and before it the fast path.
 
-    The headers go around everything, so that errors carry them too.
+    It remembers up to ``cache_bytes`` of chunks, and forgets what it hears of in ``changes``.
     """
-    return CORSMiddleware(
-        build_api(services),
-        allow_origins=["*"],
-        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=[
-            "Authorization",
-            "Content-Type",
-            "If-None-Match",
-            "If-Range",
-            "Range",
-            "X-Network-Type",
-            "X-Preferred-Quality",
-        ],
-        expose_headers=["Content-Length", "Content-Range", "Date", "ETag", "Retry-After"],
-        max_age=86_400,
-    )
+    return FastPath(build_plain(services), services, changes, cache_bytes=cache_bytes)
+
+
+def build_plain(services: Services) -> ASGIApp:
+    """Return the API, open to scripts of any site; its errors are, too."""
+    return OpenToScripts(build_api(services))

@@ -1,6 +1,5 @@
 """Signed URLs are answered here: the objects of a rendition, and its HLS media playlist."""
 
-import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from catalogue.nouns import Rendition, RenditionId, StoredObject, TrackId
 from manifests import hls
 from manifests.manifest import is_fragmented
 from origin.access import Parts
+from origin.objects import plan_answer
 from origin.problems import respond, responses
 from origin.routes import get_and_head
 from origin.services import Services
@@ -23,8 +23,6 @@ from storage.port import ObjectStore
 router = APIRouter(tags=["chunks"])
 
 _PIECE_BYTES = 256 << 10
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_CONTENT_TYPES = {"mp4": "audio/mp4", "m4s": "audio/mp4", "ogg": "audio/ogg"}
 
 
 @get_and_head(
@@ -73,57 +71,14 @@ def _playlist(rendition: Rendition) -> Response:
 
 
 def _answer(request: Request, parts: Services, key: ObjectKey, stored: StoredObject) -> Response:
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "public, max-age=31536000, immutable",
-        "ETag": f'"{stored.sha256}"',
-        "Content-Type": _CONTENT_TYPES[stored.name.rpartition(".")[2]],
-    }
-    if _matches(request.headers.get("if-none-match"), headers["ETag"]):
-        return Response(status_code=304, headers=headers)
     try:
-        span = _parse_range(request, headers["ETag"], stored.size_bytes)
+        answer = plan_answer(stored, request.headers)
     except RangeUnsatisfiable as fault:
         return respond(fault, {"Content-Range": f"bytes */{stored.size_bytes}"})
-    start, end = span or (0, stored.size_bytes)
-    if span is not None:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size_bytes}"
-    headers["Content-Length"] = str(end - start)
-    status = 200 if span is None else 206
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers)
-    body = _read_pieces(parts.store, key, start, end)
-    return StreamingResponse(body, status_code=status, headers=headers)
-
-
-def _parse_range(request: Request, etag: str, size_bytes: int) -> tuple[int, int] | None:
-    """Return (first byte, the one after the last) of a single range; None to send it all.
-
-    RFC 9110, 14.2: what is no single byte range is ignored, as is one whose If-Range names
-    another object. Raises RangeUnsatisfiable.
-    """
-    parts = _RANGE.fullmatch(request.headers.get("range", "").strip())
-    if parts is None or request.headers.get("if-range", etag) != etag:
-        return None
-    first, last = parts.groups()
-    if not first and not last:
-        return None
-    if not first:
-        start, end = max(0, size_bytes - int(last)), size_bytes
-    else:
-        start, end = int(first), min(int(last) + 1 if last else size_bytes, size_bytes)
-        if last and int(last) < start:
-            return None
-    if start >= size_bytes or start >= end:
-        raise RangeUnsatisfiable("The range lies outside the object.", size_bytes=size_bytes)
-    return start, end
-
-
-def _matches(header: str | None, etag: str) -> bool:
-    if header is None:
-        return False
-    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
-    return "*" in tags or etag in tags
+    if answer.span is None or request.method == "HEAD":
+        return Response(status_code=answer.status, headers=answer.headers)
+    body = _read_pieces(parts.store, key, *answer.span)
+    return StreamingResponse(body, status_code=answer.status, headers=answer.headers)
 
 
 async def _read_pieces(

@@ -1,6 +1,7 @@
 """Listeners find tracks here, and get their manifests."""
 
 import gzip
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -22,8 +23,18 @@ from origin.services import Services
 
 router = APIRouter(prefix="/v1", tags=["tracks"])
 
+FACES: Mapping[str, tuple[Callable[[Manifest], bytes], str]] = {
+    "manifest": (json.render_json, manifest.MEDIA_TYPE),
+    "master.m3u8": (lambda found: hls.render_multivariant(found).encode(), hls.MEDIA_TYPE),
+    "manifest.mpd": (dash.render_mpd, dash.MEDIA_TYPE),
+}
+"""How each face of a manifest is rendered, and its media type, by the last part of its path."""
+
+CODECS_MAX = 40
 _PAGE_MAX = 200
-_TO_ROOT = "../../.."
+TO_ROOT = "../../.."
+"""From where a manifest stands to where signed URLs begin."""
+
 _GZIP_LEVEL = 5
 STREAM_REFUSALS = (
     *SESSION_REFUSALS,
@@ -55,7 +66,10 @@ class QualityName(StrEnum):
 
 def parse_wish(
     codecs: Annotated[
-        str, Query(max_length=40, description="limit to these, by commas: aac, alac, flac, vorbis")
+        str,
+        Query(
+            max_length=CODECS_MAX, description="limit to these, by commas: aac, alac, flac, vorbis"
+        ),
     ] = "",
     quality: Annotated[
         QualityName | None, Query(description="no better than this; goes before the header")
@@ -167,8 +181,7 @@ def get_manifest(
     wish: Wished,
 ) -> Response:
     """Return the JSON manifest of a track: every tier's chunks, exact positions, signed URLs."""
-    found = grant_manifest(parts, TrackId(track_id), listener, wish)
-    return _fresh(request, json.render_json(found), manifest.MEDIA_TYPE)
+    return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), "manifest")
 
 
 @get_and_head(
@@ -190,8 +203,7 @@ def get_multivariant(
     wish: Wished,
 ) -> Response:
     """Return the HLS multivariant playlist of a track, with signed URLs."""
-    found = grant_manifest(parts, TrackId(track_id), listener, wish)
-    return _fresh(request, hls.render_multivariant(found).encode(), hls.MEDIA_TYPE)
+    return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), "master.m3u8")
 
 
 @get_and_head(
@@ -213,8 +225,7 @@ def get_mpd(
     wish: Wished,
 ) -> Response:
     """Return the DASH manifest of a track, with signed URLs."""
-    found = grant_manifest(parts, TrackId(track_id), listener, wish)
-    return _fresh(request, dash.render_mpd(found), dash.MEDIA_TYPE)
+    return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), "manifest.mpd")
 
 
 @router.get("/schemas/manifest.json")
@@ -227,18 +238,25 @@ def grant_manifest(parts: Services, track_id: TrackId, listener: Listener, wish:
     """Return the manifest of a track for a listener. Raises what grant_stream raises."""
     track = parts.tracks.get(track_id)
     grant = grant_stream(track, listener, wish=wish, now=parts.now())
-    place = None
-    if track.album_id is not None:
-        before, after = parts.tracks.neighbours(track)
-        place = AlbumPlace(album_id=track.album_id, previous=before, following=after)
 
     def prefix(rendition: RenditionId) -> str:
-        return _TO_ROOT + parts.signer.sign(grant, rendition)
+        return TO_ROOT + parts.signer.sign(grant, rendition)
 
+    place = find_place(parts, track)
     return build_manifest(track, grant, prefix, refresh_url="manifest", place=place)
 
 
-def _fresh(request: Request, body: bytes, media_type: str) -> Response:
+def find_place(parts: Services, track: Track) -> AlbumPlace | None:
+    """Return where on an album a track is, if it is on one."""
+    if track.album_id is None:
+        return None
+    before, after = parts.tracks.neighbours(track)
+    return AlbumPlace(album_id=track.album_id, previous=before, following=after)
+
+
+def _fresh(request: Request, found: Manifest, face: str) -> Response:
+    render, media_type = FACES[face]
+    body = render(found)
     headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, _GZIP_LEVEL, mtime=0)

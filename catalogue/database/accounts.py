@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from catalogue.database.announcing import announce
 from catalogue.database.engine import reading, writing
 from catalogue.database.schema import accounts, sessions
 from catalogue.errors import AccountExists, AccountNotFound
@@ -81,6 +82,7 @@ class SqlAccounts:
                 label=label or known.label,
             )
             connection.execute(update(accounts).where(own).values(**_columns(changed)))
+            announce(connection, f"account:{account_id}")
         return changed
 
     def set_password(self, account_id: AccountId, password: str) -> None:
@@ -139,11 +141,13 @@ class SqlSessions:
         own = and_(sessions.c.id == session_id, sessions.c.account_id == account_id)
         with writing(self._engine) as connection:
             connection.execute(delete(sessions).where(own))
+            announce(connection, f"account:{account_id}")
 
     def close_all(self, account_id: AccountId) -> None:
         """See Sessions.close_all."""
         with writing(self._engine) as connection:
             connection.execute(delete(sessions).where(sessions.c.account_id == account_id))
+            announce(connection, f"account:{account_id}")
 
 
 def _not_found(account_id: AccountId) -> AccountNotFound:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from catalogue.database.announcing import announce_track
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
 from catalogue.database.prints import keep_heard, reveal
@@ -314,6 +315,7 @@ def _point_track(connection: Connection, job_id: JobId, current: Sequence[Rendit
         for place, rendition_id in enumerate(current)
     ]
     connection.execute(insert(track_renditions), rows)
+    announce_track(connection, track_id)
 
 
 def read_job(connection: Connection, job_id: JobId) -> Job:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from catalogue.database.announcing import announce, announce_track
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
@@ -167,6 +168,7 @@ class SqlTracks:
         with writing(self._engine) as connection:
             if connection.execute(own.values(taken_down_at=since)).rowcount != 1:
                 raise _not_found(track_id)
+            announce(connection, f"track:{track_id}")
 
     def features(self, track_id: TrackId) -> Features | None:
         """See Tracks.features."""
@@ -283,6 +285,7 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
         for right in metadata.rights
     ]
     connection.execute(insert(rights), rows)
+    announce_track(connection, track_id)
     return track_id
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from redis import Redis
 from redis.client import Pipeline
 
+from catalogue.changes import CHANNEL
 from catalogue.fleeting.client import translated
 from catalogue.nouns import AccountId, Session, SessionId
 from catalogue.port import SEEN_EVERY
@@ -25,6 +26,7 @@ for _, token in ipairs(redis.call('HVALS', KEYS[1])) do
   redis.call('DEL', ARGV[1] .. token)
 end
 redis.call('DEL', KEYS[1])
+redis.call('PUBLISH', ARGV[2], ARGV[3])
 """
 
 
@@ -85,12 +87,14 @@ class RedisSessions:
                 with self._redis.pipeline() as pipe:
                     pipe.delete(_key(token))
                     pipe.hdel(own, session_id)
+                    pipe.publish(CHANNEL, f"account:{account_id}")
                     pipe.execute()
 
     def close_all(self, account_id: AccountId) -> None:
         """See Sessions.close_all."""
         with translated():
-            self._close_all(keys=[_account_key(account_id)], args=[_key("")])
+            told = [CHANNEL, f"account:{account_id}"]
+            self._close_all(keys=[_account_key(account_id)], args=[_key(""), *told])
 
 
 def _key(token_sha256: str) -> str:

@@ -1,0 +1,72 @@
+"""Bytes that are remembered within a bound, and fetched once however many ask at once."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Remembered(Generic[Key, Value]):
+    """What was used last, up to ``capacity`` in whatever ``weigh`` measures. One thread's alone."""
+
+    def __init__(self, capacity: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
+        self._capacity, self._weigh = capacity, weigh
+        self._weight = 0
+        self._known: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        """Return what is remembered of a key, or None."""
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+        return found
+
+    def put(self, key: Key, value: Value) -> None:
+        """Remember a value, and forget what was used longest ago for it."""
+        self.forget(key)
+        self._known[key] = value
+        self._weight += self._weigh(value)
+        while self._weight > self._capacity and self._known:
+            _, oldest = self._known.popitem(last=False)
+            self._weight -= self._weigh(oldest)
+
+    def forget(self, key: Key) -> None:
+        """Remember nothing of a key."""
+        value = self._known.pop(key, None)
+        if value is not None:
+            self._weight -= self._weigh(value)
+
+    def clear(self) -> None:
+        """Remember nothing."""
+        self._known.clear()
+        self._weight = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+class Collapsed(Generic[Key, Value]):
+    """Work that is done once for all who ask for it while it is being done."""
+
+    def __init__(self) -> None:
+        self._running: dict[Key, asyncio.Task[Value]] = {}
+
+    async def run(self, key: Key, work: Callable[[], Awaitable[Value]]) -> Value:
+        """Return what ``work`` gives, or what another is doing for this key gives.
+
+        Whoever is cancelled leaves it to the others.
+        """
+        task = self._running.get(key)
+        if task is None:
+
+            async def do() -> Value:
+                try:
+                    return await work()
+                finally:
+                    del self._running[key]
+
+            task = self._running[key] = asyncio.create_task(do())
+        return await asyncio.shield(task)

@@ -1,0 +1,305 @@
+"""Manifests of listeners who are known, of tracks that are known: nothing is left but to sign.
+
+What is remembered is forgotten as soon as it is heard that it changed, and after a minute anyway.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from urllib.parse import parse_qsl
+
+from anyio import to_thread
+from fastapi.security import HTTPAuthorizationCredentials
+from starlette.types import Scope, Send
+
+from catalogue.errors import LatheError
+from catalogue.identifiers import parse_territory
+from catalogue.licensing import (
+    Grant,
+    Listener,
+    Wish,
+    grant_stream,
+    listener_of,
+    next_turn,
+)
+from catalogue.nouns import Network, Track, TrackId
+from catalogue.port import Changes
+from manifests.manifest import AlbumPlace, build_manifest
+from manifests.template import Template, build_template, write_values
+from origin.access import SignedIn, find_caller, is_trusted_edge
+from origin.fast.cache import Collapsed, Remembered
+from origin.fast.http import Headers, names, read_headers, send_answer
+from origin.services import TERRITORY_HEADER, Services
+from origin.tracks import CODECS_MAX, FACES, TO_ROOT, QualityName, find_place, parse_wish
+
+KNOWN_FOR = timedelta(seconds=30)
+"""How long a listener or a track is gone by without being asked for again."""
+
+PREFIX = "/v1/tracks/"
+
+_BEARER = b"Bearer lathe_session_"
+_WANTED = names(
+    [
+        "Authorization",
+        "X-Preferred-Quality",
+        "X-Network-Type",
+        "Accept-Encoding",
+        TERRITORY_HEADER,
+    ]
+)
+_PREFERRED, _NETWORK = b"x-preferred-quality", b"x-network-type"
+_TERRITORY = TERRITORY_HEADER.encode("ascii")
+_CALLERS, _TRACKS, _WISHES, _GRANTS_OF_A_TRACK = 50_000, 20_000, 1024, 256
+_TEMPLATES_BYTES = 128 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KnownCaller:
+    """An account by its session, as it was when ``turn`` changes had been heard."""
+
+    signed_in: SignedIn
+    turn: int
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KnownGrant:
+    """A grant to all whom the rules do not tell apart, until ``until``; what is signed for it."""
+
+    grant: Grant
+    expires: str
+    prefixes: tuple[str, ...]
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KnownTrack:
+    """A track whose renditions have no chunks, to be judged by; no two have the same edition."""
+
+    track: Track
+    edition: int
+    until: datetime
+    grants: dict[tuple[object, ...], _KnownGrant] = field(default_factory=dict)
+
+
+class FastManifests:
+    """Answers requests for manifests from what this process knows."""
+
+    def __init__(self, parts: Services, changes: Changes) -> None:
+        self._parts, self._changes = parts, changes
+        self._callers: Remembered[bytes, _KnownCaller] = Remembered(_CALLERS)
+        self._changed: Remembered[str, int] = Remembered(_CALLERS)
+        self._tracks: Remembered[str, _KnownTrack] = Remembered(_TRACKS)
+        self._wishes: Remembered[tuple[bytes, ...], Wish] = Remembered(_WISHES)
+        self._templates: Remembered[tuple[object, ...], Template] = Remembered(
+            _TEMPLATES_BYTES, lambda template: template.size_bytes
+        )
+        self._loading: Collapsed[tuple[str, object], object] = Collapsed()
+        self._turn = self._editions = 0
+
+    async def answer(self, scope: Scope, send: Send) -> bool:
+        """Answer a request below ``/v1/tracks/`` and return True, or False where others have to."""
+        self._hear()
+        track_id, _, face = scope["path"][len(PREFIX) :].partition("/")
+        asked = read_headers(scope, _WANTED)
+        if face not in FACES or asked is None:
+            return False
+        try:
+            wish = self._wish(scope["query_string"], asked)
+            listener = await self._listener(scope, asked)
+            if listener is None or wish is None:
+                return False
+            known = await self._track(track_id)
+            granted = self._grant(known, listener, wish)
+            template = await self._template(known, granted.grant, face)
+        except LatheError:
+            return False
+        if template is None:
+            return False
+        sign, session = self._parts.signer.sign_prefix, listener.session
+        signed = [
+            TO_ROOT + sign(expires=granted.expires, session=session, prefix=prefix)
+            for prefix in granted.prefixes
+        ]
+        values = write_values(signed, granted.grant.expires_at, granted.grant.refresh_after)
+        zipped = b"gzip" in asked.get(b"accept-encoding", b"")
+        body = template.fill_gzip(values) if zipped else template.fill(values)
+        headers = _headers(FACES[face][1], len(body), zipped=zipped)
+        await send_answer(send, 200, headers, body)
+        return True
+
+    # ----------------------------------------------------------------------- what is forgotten
+
+    def _hear(self) -> None:
+        """Forget what is known to have changed."""
+        topics = self._changes.take()
+        if topics is None:
+            self._turn += 1
+            self._callers.clear()
+            self._tracks.clear()
+            return
+        for topic in topics:
+            self._turn += 1
+            kind, _, name = topic.partition(":")
+            if kind == "account":
+                self._changed.put(name, self._turn)
+            else:
+                self._tracks.forget(name)
+
+    # ----------------------------------------------------------------------- who asks for what
+
+    def _wish(self, query: bytes, asked: dict[bytes, bytes]) -> Wish | None:
+        key = query, asked.get(_PREFERRED, b""), asked.get(_NETWORK, b"")
+        wish = self._wishes.get(key)
+        if wish is None:
+            wish = _parse_wish(query, asked)
+            if wish is not None:
+                self._wishes.put(key, wish)
+        return wish
+
+    async def _listener(self, scope: Scope, asked: dict[bytes, bytes]) -> Listener | None:
+        parts = self._parts
+        territory = parts.territory
+        said = asked.get(_TERRITORY)
+        if said is not None and is_trusted_edge(
+            parts, scope["client"][0] if scope["client"] else ""
+        ):
+            territory = parse_territory(said.decode("latin-1"))
+        token = asked.get(b"authorization")
+        if token is None:
+            if parts.guests is None:
+                return None
+            return Listener(territory=territory, plan_quality=parts.guests.quality)
+        if not token.startswith(_BEARER):
+            return None
+        own = await self._signed_in(token)
+        if own is None:
+            return None
+        return listener_of(own.account, session=own.session.id, territory=territory)
+
+    async def _signed_in(self, token: bytes) -> SignedIn | None:
+        """Return whose session a token is, asking only if that is not known for sure."""
+        parts, turn = self._parts, self._turn
+        known = self._callers.get(token)
+        if known is not None and known.until > parts.now():
+            changed = self._changed.get(known.signed_in.account.id) or 0
+            if known.turn >= changed:
+                return known.signed_in
+        said = token.decode("latin-1").partition(" ")[2]
+
+        def find() -> SignedIn | None:
+            credentials = HTTPAuthorizationCredentials(scheme="Bearer", credentials=said)
+            return find_caller(parts, credentials).signed_in
+
+        async def load() -> SignedIn | None:
+            return await to_thread.run_sync(find)
+
+        own = await self._loading.run(("caller", token), load)
+        assert own is None or isinstance(own, SignedIn)
+        if own is not None:
+            until = parts.now() + KNOWN_FOR
+            self._callers.put(token, _KnownCaller(signed_in=own, turn=turn, until=until))
+        return own
+
+    # ----------------------------------------------------------------------- what they get
+
+    async def _track(self, track_id: str) -> _KnownTrack:
+        known = self._tracks.get(track_id)
+        if known is not None and known.until > self._parts.now():
+            return known
+        turn = self._turn
+        track, _ = await self._load(track_id)
+        renditions = tuple(replace(each, chunks=()) for each in track.renditions)
+        self._editions += 1
+        known = _KnownTrack(
+            track=replace(track, renditions=renditions),
+            edition=self._editions,
+            until=self._parts.now() + KNOWN_FOR,
+        )
+        if turn == self._turn:
+            self._tracks.put(track_id, known)
+        return known
+
+    async def _load(self, track_id: str) -> tuple[Track, AlbumPlace | None]:
+        """Return a track as the catalogue has it now. Raises TrackNotFound."""
+        parts = self._parts
+
+        def find() -> tuple[Track, AlbumPlace | None]:
+            track = parts.tracks.get(TrackId(track_id))
+            return track, find_place(parts, track)
+
+        async def load() -> tuple[Track, AlbumPlace | None]:
+            return await to_thread.run_sync(find)
+
+        found = await self._loading.run(("track", track_id), load)
+        assert isinstance(found, tuple)
+        return found
+
+    def _grant(self, known: _KnownTrack, listener: Listener, wish: Wish) -> _KnownGrant:
+        """Return the grant to a listener. Raises what grant_stream raises."""
+        now, track = self._parts.now(), known.track
+        owner = None if track.owner is None else listener.account_id
+        place = listener.role, listener.label, listener.territory, listener.plan_quality
+        key = wish, owner, *place
+        found = known.grants.get(key)
+        if found is None or found.until <= now:
+            grant = grant_stream(track, listener, wish=wish, now=now)
+            found = _KnownGrant(
+                grant=grant,
+                expires=str(int(grant.expires_at.timestamp())),
+                prefixes=tuple(f"/{track.id}/{each.id}/" for each in grant.renditions),
+                until=next_turn(track, now=now),
+            )
+            if len(known.grants) >= _GRANTS_OF_A_TRACK:
+                known.grants.clear()
+            known.grants[key] = found
+        return found
+
+    async def _template(self, known: _KnownTrack, grant: Grant, face: str) -> Template | None:
+        """Return what is the same for all who have such a grant; None if it is outdated by now."""
+        chosen = tuple(each.id for each in grant.renditions)
+        key = known.edition, face, chosen, grant.quality
+        found = self._templates.get(key)
+        if found is None:
+            whole, place = await self._load(known.track.id)
+            by_id = {each.id: each for each in whole.renditions}
+            if any(each not in by_id for each in chosen):
+                return None
+            full = replace(grant, renditions=tuple(by_id[each] for each in chosen))
+            manifest = build_manifest(whole, full, str, refresh_url="manifest", place=place)
+            found = build_template(FACES[face][0], manifest)
+            self._templates.put(key, found)
+        return found
+
+
+def _parse_wish(query: bytes, asked: dict[bytes, bytes]) -> Wish | None:
+    """Return a wish that is written plainly; None for what others have to make sense of."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    said = dict(pairs)
+    if len(said) < len(pairs) or len(said.get("codecs", "")) > CODECS_MAX:
+        return None
+    quality, network = said.get("quality"), said.get("network")
+    preferred, connected = asked.get(_PREFERRED), asked.get(_NETWORK)
+    try:
+        return parse_wish(
+            codecs=said.get("codecs", ""),
+            quality=None if quality is None else QualityName(quality),
+            network=None if network is None else Network(network),
+            x_preferred_quality=None
+            if preferred is None
+            else QualityName(preferred.decode("latin-1")),
+            x_network_type=None if connected is None else Network(connected.decode("latin-1")),
+        )
+    except ValueError:
+        return None
+
+
+def _headers(media_type: str, size_bytes: int, *, zipped: bool) -> Headers:
+    headers: Headers = [
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Accept-Encoding"),
+        (b"content-length", str(size_bytes).encode("ascii")),
+        (b"content-type", media_type.encode("ascii")),
+    ]
+    if zipped:
+        headers.append((b"content-encoding", b"gzip"))
+    return headers

@@ -1,0 +1,436 @@
+"""The fast path answers as the plain one does, whatever is asked and however often."""
+
+import asyncio
+import gzip
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.types import ASGIApp, Message
+
+from catalogue.identifiers import WORLDWIDE
+from catalogue.licensing import Listener, grant_stream
+from catalogue.nouns import (
+    AccountId,
+    JobId,
+    Plan,
+    Quality,
+    Rendition,
+    Right,
+    Role,
+    Session,
+    SessionId,
+    StoredObject,
+    TrackId,
+    Use,
+    Window,
+)
+from catalogue.port import StoredAccount
+from lathe.serving import build_services
+from lathe.settings import Settings
+from lathe.wiring import House, open_changes, open_house
+from origin.app import build_app, build_plain
+from origin.fast.app import FastPath
+from origin.services import Services
+from protection.tokens import make_session_token
+from storage.keys import ObjectKey, rendition_key
+from storage.local import LocalStore
+from tests.contract.examples import (
+    AAC,
+    ALAC,
+    NOON,
+    OGG,
+    WORKER,
+    make_account,
+    make_delivery,
+    make_metadata,
+    make_pressing,
+    sha256_of,
+)
+
+AT = NOON + timedelta(minutes=2, seconds=3)
+ONE, LATE, ELSEWHERE, GONE = (TrackId(f"trk_{number:026d}") for number in range(1, 5))
+TRACKS = [ONE, LATE, ELSEWHERE, GONE, TrackId("trk_none"), TrackId("")]
+FREE_TOKEN, FREE_HASH = make_session_token()
+BEST_TOKEN, BEST_HASH = make_session_token()
+OTHER_TOKEN, _ = make_session_token()
+
+
+@dataclass
+class Both:
+    """Both ways to one origin, whose clock stands still until it is set."""
+
+    house: House
+    plain: ASGIApp
+    fast: FastPath
+    services: Services
+    rendition: Rendition
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = AT
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    state = tmp_path_factory.mktemp("fast")
+    house = open_house(
+        Settings(
+            state=state,
+            territory="US",
+            guests=Plan.VOICE,
+            trusted_edges=(IPv4Network("127.0.0.0/8"),),
+        )
+    )
+    publish(house, 1, Right(territory=WORLDWIDE))
+    publish(house, 2, Right(territory="US", windows=(Window(starts_at=AT + timedelta(minutes=1)),)))
+    limited = Window(max_quality=Quality.HIGH, uses=(Use.STREAM,), ends_at=AT + timedelta(hours=2))
+    publish(house, 3, Right(territory="FR", windows=(limited,)), Right(territory="US"))
+    publish(house, 4, Right(territory=WORLDWIDE))
+    house.tracks.take_down(GONE, since=AT)
+    for name, plan, token in (("free", Plan.FREE, FREE_HASH), ("best", Plan.PREMIUM, BEST_HASH)):
+        account = replace(
+            make_account(),
+            id=AccountId(f"acc_{name}"),
+            email=f"{name}@example.org",
+            plan=plan,
+            role=Role.USER,
+            territory="FR" if name == "free" else None,
+        )
+        house.accounts.add(StoredAccount(account=account, password="x"))
+        session = Session(
+            id=SessionId(f"ses_{name}"),
+            account_id=account.id,
+            device="",
+            created_at=AT,
+            seen_at=AT,
+            expires_at=AT + timedelta(days=30),
+        )
+        house.sessions.open(session, token)
+    services = replace(build_services(house), now=CLOCK)
+    changes = open_changes(house)
+    fast = build_app(services, changes, cache_bytes=1 << 20)
+    assert isinstance(fast, FastPath)
+    rendition = house.tracks.get(ONE).renditions[0]
+    yield Both(house, build_plain(services), fast, services, rendition)
+    changes.close()
+
+
+def publish(house: House, number: int, *rights: Right) -> None:
+    """Publish a track whose chunks are small and real."""
+    pressing = make_pressing(OGG, AAC, ALAC, master=f"m{number}")
+    renditions = tuple(map(shrink, pressing.renditions))
+    pressing = replace(pressing, renditions=renditions)
+    job = JobId(f"job_{number}")
+    metadata = replace(make_metadata(isrc=f"ZZTST26{number:05}", title="Ode № 1"), rights=rights)
+    delivery = make_delivery(number, master_sha256=pressing.master.sha256)
+    house.tracks.accept(delivery, metadata, job)
+    house.jobs.claim(job, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    current = [each.id for each in renditions]
+    house.jobs.publish(job, "one", current=current, pressing=pressing, now=NOON)
+    for rendition in renditions:
+        for stored in rendition.objects().values():
+            house.store.put(rendition_key(rendition.id, stored.name), body_of(rendition, stored))
+
+
+def body_of(rendition: Rendition, stored: StoredObject) -> bytes:
+    text = sha256_of(f"{rendition.id} {stored.name}").encode()
+    return (text * (stored.size_bytes // len(text) + 1))[: stored.size_bytes]
+
+
+def shrink(rendition: Rendition) -> Rendition:
+    chunks = tuple(
+        replace(each, body=replace(each.body, size_bytes=5000 + each.index))
+        for each in rendition.chunks
+    )
+    return replace(rendition, chunks=chunks)
+
+
+Answer = tuple[int, dict[bytes, list[bytes]], bytes]
+
+
+async def ask(
+    app: ASGIApp, method: str, path: str, query: str, headers: Sequence[tuple[str, str]]
+) -> Answer:
+    """Return what an application answers; of what is zipped, what is in it."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode("utf-8", "surrogatepass"),
+        "query_string": query.encode("latin-1"),
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+        "client": ("127.0.0.1", 5000),
+        "server": ("127.0.0.1", 8600),
+        "state": {},
+    }
+    await app(scope, receive, send)
+    start, *rest = sent
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in start["headers"]:
+        found.setdefault(name.lower(), []).append(value)
+    body = b"".join(message.get("body", b"") for message in rest)
+    if found.get(b"content-encoding") == [b"gzip"]:
+        # How it is packed may differ, and what it comes to.
+        assert found.pop(b"content-length") == [str(len(body)).encode()]
+        body = gzip.decompress(body)
+    # To HEAD a server sends no body, whatever it is given.
+    return start["status"], found, b"" if method == "HEAD" else body
+
+
+def compare(both: Both, method: str, path: str, query: str, *headers: tuple[str, str]) -> int:
+    """Require the same answer of both, the first time and again; return its status."""
+
+    async def run() -> int:
+        expected = await ask(both.plain, method, path, query, headers)
+        for _ in range(2):
+            assert await ask(both.fast, method, path, query, headers) == expected
+        return expected[0]
+
+    return asyncio.run(run())
+
+
+def bearer(token: str) -> tuple[str, str]:
+    return "Authorization", f"Bearer {token}"
+
+
+METHODS = st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "DELETE"])
+TOKENS = [None, FREE_TOKEN, BEST_TOKEN, OTHER_TOKEN, "nonsense", FREE_TOKEN[:-1]]
+MAYBE = {
+    "X-Preferred-Quality": ["low", "high", "lossless", "HIGH", ""],
+    "X-Network-Type": ["2g", "wifi", "6g"],
+    "Accept-Encoding": ["gzip", "gzip, br", "identity"],
+    "Origin": ["https://player.example"],
+    "X-Lathe-Territory": ["FR", "us", "Atlantis", ""],
+}
+QUERY = st.lists(
+    st.sampled_from(
+        [
+            "codecs=aac",
+            "codecs=alac,vorbis",
+            "codecs=mp3",
+            "quality=normal",
+            "quality=",
+            "network=3g",
+            "network=9g",
+            "other=1",
+            "codecs=" + "aac," * 20,
+            "quality=high",
+        ]
+    ),
+    max_size=2,
+).map("&".join)
+HEADERS = st.fixed_dictionaries(
+    {}, optional={name: st.sampled_from(values) for name, values in MAYBE.items()}
+)
+FACES = st.sampled_from(["manifest", "master.m3u8", "manifest.mpd", "features", "manifest/", "x"])
+QUICK = settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@given(
+    method=METHODS,
+    track=st.sampled_from(TRACKS),
+    face=FACES,
+    query=QUERY,
+    headers=HEADERS,
+    token=st.sampled_from(TOKENS),
+    seconds=st.sampled_from([0, 30, 59.999, 60, 61, 177, 180, 7200]),
+)
+@QUICK
+def test_manifests_are_the_same(
+    both: Both,
+    method: str,
+    track: TrackId,
+    face: str,
+    query: str,
+    headers: dict[str, str],
+    token: str | None,
+    seconds: float,
+) -> None:
+    CLOCK.now = AT + timedelta(seconds=seconds)
+    said = [*headers.items(), *([] if token is None else [bearer(token)])]
+    compare(both, method, f"/v1/tracks/{track}/{face}", query, *said)
+
+
+@given(
+    method=METHODS,
+    name=st.sampled_from(
+        ["init.ogg", "preroll.ogg", "00000.ogg", "00002.ogg", "00009.ogg", "media.m3u8", "", "a/b"]
+    ),
+    spoil=st.sampled_from(["", "", "", "token", "track", "rendition", "expired"]),
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "Range": st.sampled_from(
+                [
+                    "bytes=0-0",
+                    "bytes=10-99",
+                    "bytes=-5",
+                    "bytes=4990-",
+                    "bytes=9999-",
+                    "bytes=5-1",
+                    "bytes=0-1,3-4",
+                    "items=0-1",
+                    "bytes=-",
+                    "bytes=0-99999",
+                ]
+            ),
+            "If-Range": st.sampled_from(['"other"', "W/x"]),
+            "If-None-Match": st.sampled_from(["*", '"other"', f'"{sha256_of("00002.ogg")}"']),
+            "Origin": st.just("https://player.example"),
+        },
+    ),
+)
+@QUICK
+def test_chunks_are_the_same(
+    both: Both, method: str, name: str, spoil: str, headers: dict[str, str]
+) -> None:
+    CLOCK.now = AT
+    signed = sign(both, AT)
+    path = {
+        "": signed,
+        "token": signed.replace(".anon.", ".anom."),
+        "track": signed.replace(ONE, LATE),
+        "rendition": signed.replace("ogg-160-", "ogg-161-"),
+        "expired": sign(both, AT - timedelta(hours=2)),
+    }[spoil]
+    status = compare(both, method, path + name, "", *headers.items())
+    if spoil and method in ("GET", "HEAD") and name not in ("", "a/b"):
+        assert status == (410 if spoil == "expired" else 403)
+
+
+def sign(both: Both, at: datetime) -> str:
+    track = both.house.tracks.get(ONE)
+    grant = grant_stream(track, Listener(territory="US"), now=at)
+    return both.services.signer.sign(grant, both.rendition.id)
+
+
+def test_a_header_that_stands_there_twice_means_the_same(both: Both) -> None:
+    CLOCK.now = AT
+    for name, values in (("X-Network-Type", ("2g", "wifi")), ("Accept-Encoding", ("gzip", "br"))):
+        said = [(name, value) for value in values]
+        compare(both, "GET", f"/v1/tracks/{ONE}/manifest", "", *said)
+
+
+def test_most_requests_never_reach_the_framework(both: Both) -> None:
+    CLOCK.now = AT
+    requests = [
+        (f"/v1/tracks/{ONE}/{face}", headers)
+        for face in ("manifest", "master.m3u8", "manifest.mpd")
+        for headers in ([], [bearer(BEST_TOKEN)], [("Accept-Encoding", "gzip"), bearer(FREE_TOKEN)])
+    ]
+    requests += [
+        (sign(both, AT) + "00001.ogg", headers) for headers in ([], [("Range", "bytes=1-9")])
+    ]
+
+    async def unreachable(*_: Any) -> None:
+        raise AssertionError("the framework was asked")
+
+    async def run() -> list[int]:
+        for path, headers in requests:
+            await ask(both.fast, "GET", path, "", headers)
+        alone = FastPath(unreachable, both.services, open_changes(both.house), cache_bytes=1 << 20)
+        both.services.published.load(both.rendition.id)
+        return [(await ask(alone, "GET", path, "", headers))[0] for path, headers in requests]
+
+    assert asyncio.run(run()) == [200] * 9 + [200, 206]
+
+
+@pytest.mark.parametrize("what", ["plan", "takedown", "sign-out"])
+def test_the_next_request_obeys_what_changed(both: Both, what: str) -> None:
+    CLOCK.now = AT
+    url = f"/v1/tracks/{ELSEWHERE}/manifest"
+    account = replace(make_account(), id=AccountId(f"acc_{what}"), email=f"{what}@example.org")
+    both.house.accounts.add(StoredAccount(account=account, password="x"))
+    token, token_sha256 = make_session_token()
+    session = Session(
+        id=SessionId(f"ses_{what}"),
+        account_id=account.id,
+        device="",
+        created_at=AT,
+        seen_at=AT,
+        expires_at=AT + timedelta(days=30),
+    )
+    both.house.sessions.open(session, token_sha256)
+
+    async def run() -> list[Answer]:
+        found = [await ask(both.fast, "GET", url, "", [bearer(token)]) for _ in range(2)]
+        if what == "plan":
+            both.house.accounts.change(account.id, plan=Plan.FREE)
+        elif what == "takedown":
+            both.house.tracks.take_down(ELSEWHERE, since=AT)
+        else:
+            both.house.sessions.close_all(account.id)
+        await asyncio.sleep(0.02)
+        found.append(await ask(both.fast, "GET", url, "", [bearer(token)]))
+        found.append(await ask(both.plain, "GET", url, "", [bearer(token)]))
+        return found
+
+    before, again, after, plain = asyncio.run(run())
+    both.house.tracks.take_down(ELSEWHERE, since=None)
+    assert before == again
+    assert before[0] == 200
+    assert after == plain
+    assert after != before
+    assert plain[0] == {"plan": 200, "takedown": 410, "sign-out": 401}[what]
+
+
+class Counting(LocalStore):
+    """A store whose reads are counted."""
+
+    def __init__(self, root: Path, reads: list[str]) -> None:
+        super().__init__(root)
+        self._reads = reads
+
+    def read(self, key: ObjectKey, *, start: int = 0, size_bytes: int | None = None) -> bytes:
+        self._reads.append(f"{key} {start} {size_bytes}")
+        return super().read(key, start=start, size_bytes=size_bytes)
+
+
+def test_requests_for_one_cold_chunk_read_it_once(both: Both) -> None:
+    CLOCK.now = AT
+    reads: list[str] = []
+    store = Counting(both.house.settings.state / "store", reads)
+    counted = replace(both.services, store=store)
+    both.services.published.load(both.rendition.id)
+    fast = FastPath(both.plain, counted, open_changes(both.house), cache_bytes=1 << 20)
+    url = sign(both, AT) + "00000.ogg"
+
+    async def run() -> list[Answer]:
+        many = [ask(fast, "GET", url, "", []) for _ in range(50)]
+        many += [ask(fast, "GET", url, "", [("Range", "bytes=3-7")]) for _ in range(50)]
+        return await asyncio.gather(*many)
+
+    answers = asyncio.run(run())
+    assert {answer[0] for answer in answers} == {200, 206}
+    body = body_of(both.rendition, both.rendition.chunks[0].body)
+    assert {answer[2] for answer in answers} == {body, body[3:8]}
+    assert len(reads) == 2
