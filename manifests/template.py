@@ -49,14 +49,13 @@ class Template:
             parts.append(piece)
         return b"".join(parts)
 
-    def fill_gzip(self, values: Sequence[bytes]) -> bytes:
-        """Return the document with these values, as gzip."""
+    def pack(self, values: Sequence[bytes], whole: bytes) -> bytes:
+        """Return the document with these values, which is ``whole``, as gzip."""
         blocks = [_GZIP_HEADER, self.deflated[0]]
         stored = [_store(value) for value in values]
         for slot, block in zip(self.slots, self.deflated[1:], strict=True):
             blocks.append(stored[slot])
             blocks.append(block)
-        whole = self.fill(values)
         blocks.append(_LAST_BLOCK)
         blocks.append(zlib.crc32(whole).to_bytes(4, "little"))
         blocks.append((len(whole) & 0xFFFFFFFF).to_bytes(4, "little"))

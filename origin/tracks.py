@@ -30,6 +30,9 @@ FACES: Mapping[str, tuple[Callable[[Manifest], bytes], str]] = {
 }
 """How each face of a manifest is rendered, and its media type, by the last part of its path."""
 
+WORTH_ZIPPING_BYTES = 2048
+"""Manifests that are shorter are sent as they are."""
+
 CODECS_MAX = 40
 _PAGE_MAX = 200
 TO_ROOT = "../../.."
@@ -258,7 +261,8 @@ def _fresh(request: Request, found: Manifest, face: str) -> Response:
     render, media_type = FACES[face]
     body = render(found)
     headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
-    if "gzip" in request.headers.get("accept-encoding", ""):
+    wanted = "gzip" in request.headers.get("accept-encoding", "")
+    if wanted and len(body) >= WORTH_ZIPPING_BYTES:
         body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
         headers["Content-Encoding"] = "gzip"
     return Response(body, headers=headers, media_type=media_type)

@@ -29,7 +29,15 @@ from origin.access import SignedIn, find_caller, is_trusted_edge
 from origin.fast.cache import Collapsed, Remembered
 from origin.fast.http import Headers, names, read_headers, send_answer
 from origin.services import TERRITORY_HEADER, Services
-from origin.tracks import CODECS_MAX, FACES, TO_ROOT, QualityName, find_place, parse_wish
+from origin.tracks import (
+    CODECS_MAX,
+    FACES,
+    TO_ROOT,
+    WORTH_ZIPPING_BYTES,
+    QualityName,
+    find_place,
+    parse_wish,
+)
 
 KNOWN_FOR = timedelta(seconds=30)
 """How long a listener or a track is gone by without being asked for again."""
@@ -121,8 +129,10 @@ class FastManifests:
             for prefix in granted.prefixes
         ]
         values = write_values(signed, granted.grant.expires_at, granted.grant.refresh_after)
-        zipped = b"gzip" in asked.get(b"accept-encoding", b"")
-        body = template.fill_gzip(values) if zipped else template.fill(values)
+        body = template.fill(values)
+        zipped = b"gzip" in asked.get(b"accept-encoding", b"") and len(body) >= WORTH_ZIPPING_BYTES
+        if zipped:
+            body = template.pack(values, body)
         headers = _headers(FACES[face][1], len(body), zipped=zipped)
         await send_answer(send, 200, headers, body)
         return True

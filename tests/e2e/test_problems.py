@@ -328,7 +328,7 @@ def require_documented(
         ("POST", "/v1/tracks/none/manifest", {"GET", "HEAD"}),
         ("PATCH", "/v1/tracks/none/master.m3u8", {"GET", "HEAD"}),
         ("PUT", "/s/1/2/3/4", {"GET", "HEAD"}),
-        ("BREW", "/health/live", {"GET"}),
+        ("PROPFIND", "/health/live", {"GET"}),
     ],
 )
 def test_a_method_that_a_path_does_not_answer_is_told_which_it_does(

@@ -18,6 +18,7 @@ from tests.e2e.servers import Listener, Plant
 from tests.e2e.test_problems import FACES, raw, require_problem
 
 ORIGIN_OF_A_PAGE = {"Origin": "https://player.example"}
+EXPOSED = {"Content-Length", "Content-Range", "Date", "ETag", "Location", "Retry-After"}
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -364,9 +365,10 @@ def test_manifests_are_never_kept_and_come_gzipped_to_those_who_ask(prelude: Lis
         url = urljoin(prelude.manifest_url, name)
         packed = prelude.client.get(url, headers={"Accept-Encoding": "gzip"})
         plain = prelude.client.get(url, headers={"Accept-Encoding": "identity"})
-        assert packed.headers["content-encoding"] == "gzip"
         assert "content-encoding" not in plain.headers
-        assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+        if name != "master.m3u8":  # too short to gain by it
+            assert packed.headers["content-encoding"] == "gzip"
+            assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
         assert len(packed.text) == len(plain.text)
         assert "/s/" in plain.text
         for answer in (packed, plain):
@@ -438,7 +440,7 @@ def test_scripts_of_any_site_may_read_answers_and_errors(prelude: Listener) -> N
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers
         exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-        assert exposed == {"Content-Length", "Content-Range", "Date", "ETag", "Retry-After"}
+        assert exposed == EXPOSED
 
 
 def test_a_script_may_ask_for_ranges_and_conditions(prelude: Listener) -> None:
@@ -451,7 +453,7 @@ def test_a_script_may_ask_for_ranges_and_conditions(prelude: Listener) -> None:
                 "Access-Control-Request-Headers": header.lower(),
             },
         )
-        assert answer.status_code == 200
+        assert answer.status_code == 204
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "GET" in answer.headers["access-control-allow-methods"].split(", ")
         assert header in answer.headers["access-control-allow-headers"].split(", ")
@@ -466,6 +468,6 @@ def test_a_script_of_any_site_acts_by_a_token_alone_and_never_by_a_cookie(
         headers = {**ORIGIN_OF_A_PAGE, "Access-Control-Request-Method": method}
         asked = {**headers, "Access-Control-Request-Headers": "authorization, content-type"}
         answer = prelude.client.options("/v1/sessions", headers=asked)
-        assert answer.status_code == 200
+        assert answer.status_code == 204
         assert answer.headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-credentials" not in answer.headers

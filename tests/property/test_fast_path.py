@@ -168,9 +168,12 @@ async def ask(
 ) -> Answer:
     """Return what an application answers; of what is zipped, what is in it."""
     sent: list[Message] = []
+    asked: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not asked:
+            await asyncio.Event().wait()
+        return asked.pop()
 
     async def send(message: Message) -> None:
         sent.append(message)
