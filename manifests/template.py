@@ -87,7 +87,12 @@ def write_values(
     prefixes: Sequence[str], expires_at: datetime, refresh_at: datetime
 ) -> list[bytes]:
     """Return what a template is filled with."""
-    return [*(prefix.encode() for prefix in prefixes), _write(expires_at), _write(refresh_at)]
+    return [*(prefix.encode() for prefix in prefixes), *write_times(expires_at, refresh_at)]
+
+
+def write_times(expires_at: datetime, refresh_at: datetime) -> tuple[bytes, bytes]:
+    """Return the last two of what a template is filled with."""
+    return _write(expires_at), _write(refresh_at)
 
 
 def _write(moment: datetime) -> bytes:

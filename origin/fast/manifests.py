@@ -24,7 +24,7 @@ from catalogue.licensing import (
 from catalogue.nouns import Network, Track, TrackId
 from catalogue.port import Changes
 from manifests.manifest import AlbumPlace, build_manifest
-from manifests.template import Template, build_template, write_values
+from manifests.template import Template, build_template, write_times
 from origin.access import SignedIn, find_caller, is_trusted_edge
 from origin.fast.cache import Collapsed, Remembered
 from origin.fast.http import Headers, names, read_headers, send_answer
@@ -75,6 +75,7 @@ class _KnownGrant:
 
     grant: Grant
     expires: str
+    times: tuple[bytes, bytes]
     prefixes: tuple[str, ...]
     until: datetime
 
@@ -124,11 +125,11 @@ class FastManifests:
         if template is None:
             return False
         sign, session = self._parts.signer.sign_prefix, listener.session
-        signed = [
-            TO_ROOT + sign(expires=granted.expires, session=session, prefix=prefix)
+        values = [
+            (TO_ROOT + sign(expires=granted.expires, session=session, prefix=prefix)).encode()
             for prefix in granted.prefixes
         ]
-        values = write_values(signed, granted.grant.expires_at, granted.grant.refresh_after)
+        values += granted.times
         body = template.fill(values)
         zipped = b"gzip" in asked.get(b"accept-encoding", b"") and len(body) >= WORTH_ZIPPING_BYTES
         if zipped:
@@ -256,6 +257,7 @@ class FastManifests:
             found = _KnownGrant(
                 grant=grant,
                 expires=str(int(grant.expires_at.timestamp())),
+                times=write_times(grant.expires_at, grant.refresh_after),
                 prefixes=tuple(f"/{track.id}/{each.id}/" for each in grant.renditions),
                 until=next_turn(track, now=now),
             )
