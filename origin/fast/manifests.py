@@ -71,12 +71,16 @@ class _KnownCaller:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _KnownGrant:
-    """A grant to all whom the rules do not tell apart, until ``until``; what is signed for it."""
+    """A grant to all whom the rules do not tell apart, between two moments; what is signed for it.
+
+    A clock may be set back.
+    """
 
     grant: Grant
     expires: str
     times: tuple[bytes, bytes]
     prefixes: tuple[str, ...]
+    since: datetime
     until: datetime
 
 
@@ -252,13 +256,14 @@ class FastManifests:
         place = listener.role, listener.label, listener.territory, listener.plan_quality
         key = wish, owner, *place
         found = known.grants.get(key)
-        if found is None or found.until <= now:
+        if found is None or not found.since <= now < found.until:
             grant = grant_stream(track, listener, wish=wish, now=now)
             found = _KnownGrant(
                 grant=grant,
                 expires=str(int(grant.expires_at.timestamp())),
                 times=write_times(grant.expires_at, grant.refresh_after),
                 prefixes=tuple(f"/{track.id}/{each.id}/" for each in grant.renditions),
+                since=now,
                 until=next_turn(track, now=now),
             )
             if len(known.grants) >= _GRANTS_OF_A_TRACK:
