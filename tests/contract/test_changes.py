@@ -1,0 +1,213 @@
+"""Hearing what others change: see catalogue.port.Changes. In SQLite, PostgreSQL and Redis."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine
+
+from catalogue import changes as following
+from catalogue.changes import Feed, Together
+from catalogue.database.accounts import SqlAccounts, SqlSessions
+from catalogue.database.changes import SqliteChanges, follow_postgresql
+from catalogue.database.jobs import SqlJobs
+from catalogue.database.tracks import SqlTracks
+from catalogue.fleeting.changes import follow_redis
+from catalogue.fleeting.sessions import RedisSessions
+from catalogue.nouns import AlbumSaid, JobId, Plan, Session, SessionId, TrackId
+from catalogue.port import Changes, Sessions
+from tests.contract.examples import (
+    AAC,
+    ADA,
+    NOON,
+    WORKER,
+    make_delivery,
+    make_metadata,
+    make_pressing,
+    sha256_of,
+)
+from tests.e2e.servers import wait_until
+
+
+@pytest.fixture
+def changes(fleeting: Redis | Engine) -> Iterator[Changes]:
+    """A feed that hears by now, and has said so."""
+    feed: Changes
+    if isinstance(fleeting, Redis):
+        feed = follow_redis(fleeting)
+    elif fleeting.dialect.name == "sqlite":
+        feed = SqliteChanges(fleeting)
+    else:
+        feed = follow_postgresql(fleeting)
+    assert feed.take() is None
+    settle(feed)
+    yield feed
+    feed.close()
+
+
+def settle(feed: Changes) -> None:
+    wait_until(lambda: feed.take() is not None, "a feed that hears")
+    time.sleep(0.01)
+    while feed.take() is None:
+        time.sleep(0.01)
+
+
+def hear(feed: Changes) -> Sequence[str] | None:
+    """Return what is heard next: topics, or None for anything."""
+    found: list[Sequence[str] | None] = []
+
+    def listen() -> bool:
+        topics = feed.take()
+        if topics is None or topics:
+            found.append(topics)
+        return bool(found)
+
+    wait_until(listen, "a change")
+    return found[0]
+
+
+def session() -> Session:
+    return Session(
+        id=SessionId("ses_1"),
+        account_id=ADA,
+        device="",
+        created_at=NOON,
+        seen_at=NOON,
+        expires_at=NOON + timedelta(days=1),
+    )
+
+
+def test_silence_means_that_nothing_changed(changes: Changes) -> None:
+    for _ in range(20):
+        assert list(changes.take() or ()) == []
+        time.sleep(0.002)
+    assert changes.take() is not None
+
+
+def test_what_ends_sessions_is_heard(fleeting: Redis | Engine, changes: Changes) -> None:
+    sessions: Sessions = (
+        RedisSessions(fleeting) if isinstance(fleeting, Redis) else SqlSessions(fleeting)
+    )
+    for number in range(2):
+        own = replace(session(), id=SessionId(f"ses_{number}"))
+        sessions.open(own, sha256_of(own.id))
+        settle(changes)
+        if number:
+            sessions.close_all(ADA)
+        else:
+            sessions.close(ADA, own.id)
+        assert hear(changes) in (None, [f"account:{ADA}"])
+
+
+def publish(engine: Engine, number: int) -> TrackId:
+    pressing = make_pressing(AAC, master=f"m{number}")
+    album = AlbumSaid(upc="012345678901", title="Songs", disc=1, number=number)
+    metadata = replace(make_metadata(isrc=f"ZZTST26{number:05}"), album=album)
+    delivery = make_delivery(number, master_sha256=pressing.master.sha256)
+    job = SqlTracks(engine).accept(delivery, metadata, JobId(f"job_{number}"))
+    jobs = SqlJobs(engine)
+    jobs.claim(job.id, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    current = [each.id for each in pressing.renditions]
+    jobs.publish(job.id, "one", current=current, pressing=pressing, now=NOON)
+    return job.track_id
+
+
+@pytest.mark.parametrize("fleeting", ["sqlite", "postgresql"], indirect=True)
+def test_what_changes_a_listener_s_answer_is_heard(
+    fleeting: Redis | Engine, changes: Changes
+) -> None:
+    assert isinstance(fleeting, Engine)
+    one = publish(fleeting, 1)
+    settle(changes)
+    SqlAccounts(fleeting).change(ADA, plan=Plan.FREE)
+    assert hear(changes) in (None, [f"account:{ADA}"])
+    settle(changes)
+    SqlTracks(fleeting).take_down(one, since=NOON)
+    assert hear(changes) in (None, [f"track:{one}"])
+    settle(changes)
+    # A track that is published changes those beside it on its album.
+    two = publish(fleeting, 2)
+    heard = hear(changes)
+    if heard is not None:
+        told, both = set(heard), {f"track:{one}", f"track:{two}"}
+
+        def is_told() -> bool:
+            told.update(changes.take() or ())
+            return told >= both
+
+        wait_until(is_told, "both tracks")
+        assert told == both
+
+
+class Script:
+    """A server whose answers and absences are scripted."""
+
+    def __init__(self) -> None:
+        self.up = threading.Event()
+        self.topics: list[str] = []
+
+    @contextmanager
+    def listen(self) -> Iterator[Iterator[str | None]]:
+        if not self.up.is_set():
+            raise ConnectionError
+        yield self._give()
+
+    def _give(self) -> Iterator[str | None]:
+        while True:
+            if not self.up.is_set():
+                raise ConnectionError
+            yield self.topics.pop(0) if self.topics else None
+            time.sleep(0.001)
+
+
+def test_what_is_known_holds_for_a_while_where_a_server_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "STALE_S", 0.4)
+    monkeypatch.setattr(following, "_RETRY_S", 0.01)
+    server = Script()
+    feed = Feed(server.listen)
+    assert feed.take() is None, "it never heard anything"
+    server.up.set()
+    settle(feed)
+    server.topics.append("track:trk_1")
+    assert hear(feed) == ["track:trk_1"]
+    server.up.clear()
+    time.sleep(0.1)
+    assert feed.take() == ()
+    wait_until(lambda: feed.take() is None, "an end of what is known")
+    assert feed.take() is None
+    server.up.set()
+    settle(feed)
+    server.up.clear()
+    time.sleep(0.05)
+    server.up.set()
+    time.sleep(0.1)
+    assert feed.take() is None, "something may have been missed"
+    assert feed.take() == ()
+    feed.close()
+
+
+def test_feeds_together_say_what_each_says() -> None:
+    class Told:
+        """A feed that says one thing."""
+
+        def __init__(self, topics: Sequence[str] | None) -> None:
+            self.topics, self.closed = topics, False
+
+        def take(self) -> Sequence[str] | None:
+            return self.topics
+
+        def close(self) -> None:
+            self.closed = True
+
+    both = [Told(["a"]), Told(["b", "c"])]
+    assert Together(both).take() == ["a", "b", "c"]
+    assert Together([*both, Told(None)]).take() is None
+    Together(both).close()
+    assert all(feed.closed for feed in both)
