@@ -14,10 +14,20 @@ from numpy.typing import NDArray
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from tests.audio_tools import decode, fact
-from tests.e2e.servers import Listener, Program, wait_until
+from tests.audio_tools import FIXTURES, decode, fact
+from tests.e2e.servers import (
+    PASSWORD,
+    Listener,
+    Program,
+    QuickPlant,
+    accepted,
+    deliver,
+    wait_for_job,
+    wait_until,
+)
 from tests.e2e.test_players import tier_samples
 
 HERE = Path(__file__).parent
@@ -235,3 +245,37 @@ def test_our_page_plays_on_from_track_to_track_and_changes_tier(
     )
     second = Listener(listener, tracks[PAIR[1]])
     assert names_fetched(names, second.manifest_url, second.rendition("aac-128"))
+
+
+def test_our_page_asks_who_listens(chromium: webdriver.Chrome, tmp_path: Path) -> None:
+    with QuickPlant(tmp_path / "state", GUESTS="") as plant:
+        with plant.client() as label:
+            wait_for_job(label, accepted(deliver(label, FIXTURES / PAIR[0], title="Part One")))
+        plant.make_account("ada@example.org", "--plan", "individual")
+        chromium.get(plant.url)
+
+        def find(selector: str) -> WebElement:
+            return chromium.find_element(By.CSS_SELECTOR, selector)
+
+        def said() -> str:
+            return str(find("#status").text)
+
+        wait_until(lambda: chromium.find_elements(By.CSS_SELECTOR, "#tracks li"), "the track")
+        find("#tracks button").click()
+        wait_until(lambda: "Listeners sign in here" in said(), "the question")
+        for name, text in (("email", "ada@example.org"), ("password", "guess")):
+            find(f"#{name}").send_keys(text)
+        find("#sign-in button").click()
+        wait_until(lambda: "do not belong together" in said(), "a refusal")
+        find("#password").clear()
+        find("#password").send_keys(PASSWORD)
+        find("#sign-in button").click()
+        wait_until(lambda: "ada@example.org, individual" in find("#who").text, "the account")
+        find("#tracks button").click()
+        played = "return document.getElementById('player').currentTime"
+        wait_until(lambda: chromium.execute_script(played) > 0, "sound")
+        find("#sign-out").click()
+        wait_until(lambda: find("#sign-in").is_displayed(), "the form")
+        with plant.signed_in("ada@example.org") as ada:
+            (own,) = ada.get("/v1/sessions").json()["sessions"]
+            assert own["current"]
