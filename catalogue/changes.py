@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
 
-from catalogue.port import Changes
+from catalogue.people_port import Changes
 
 CHANNEL = "lathe_changes"
 """What topics are told on, in PostgreSQL and in Redis."""

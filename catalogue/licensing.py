@@ -23,20 +23,18 @@ from catalogue.errors import (
 )
 from catalogue.identifiers import WORLDWIDE
 from catalogue.nouns import (
-    Account,
     AccountId,
     Codec,
-    Network,
     Quality,
     Rendition,
     RenditionId,
     Right,
-    Role,
     Track,
     TrackId,
     Use,
     Window,
 )
+from catalogue.people import Account, Network, Role
 from catalogue.permissions import Action, may
 
 URL_LIFE = timedelta(hours=1)

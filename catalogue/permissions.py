@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from catalogue.errors import RoleMayNot
-from catalogue.nouns import Plan, Role
+from catalogue.people import Plan, Role
 
 
 class Action(StrEnum):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from catalogue.errors import SettingsInvalid, TerritoryUnknown
 from catalogue.identifiers import parse_home
-from catalogue.nouns import Plan
+from catalogue.people import Plan
 
 PREFIX = "LATHE_"
 

@@ -33,21 +33,8 @@ from catalogue.fleeting.playbacks import RedisPlaybacks
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
-from catalogue.port import (
-    Accounts,
-    Changes,
-    Desk,
-    Holds,
-    Jobs,
-    Keys,
-    Limits,
-    Playbacks,
-    Prints,
-    Sessions,
-    StoredKey,
-    Tracks,
-    WorkerName,
-)
+from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
+from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings

@@ -19,7 +19,8 @@ from catalogue.errors import (
 )
 from catalogue.identifiers import parse_territory
 from catalogue.licensing import GUEST_SESSION, Listener, listener_of
-from catalogue.nouns import Account, AccountId, Role, Session
+from catalogue.nouns import AccountId
+from catalogue.people import Account, Role, Session
 from catalogue.permissions import Action, require
 from origin.services import TERRITORY_HEADER, Services
 from protection.tokens import (

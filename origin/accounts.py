@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from catalogue import errors
 from catalogue.identifiers import parse_home
-from catalogue.nouns import Account, AccountId, Plan, Role
+from catalogue.nouns import AccountId
+from catalogue.people import Account, Plan, Role
+from catalogue.people_port import StoredAccount
 from catalogue.permissions import Action
-from catalogue.port import StoredAccount
 from origin.access import SESSION_REFUSALS, Parts, requires
 from origin.problems import responses
 from origin.sessions import AccountShown, hashing, show_account, store_password

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from catalogue.port import Changes
+from catalogue.people_port import Changes
 from origin import (
     accounts,
     albums,

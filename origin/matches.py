@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from catalogue import errors
 from catalogue.errors import JobNotFound, MetadataInvalid, SessionMissing
 from catalogue.licensing import Listener, may_stream
-from catalogue.nouns import Account, Job, JobId, JobState, TrackId, WorkQueue
+from catalogue.nouns import Job, JobId, JobState, TrackId, WorkQueue
+from catalogue.people import Account
 from catalogue.permissions import Action
 from origin.access import SESSION_REFUSALS, AnyListener, Caller, Parts, requires
 from origin.deliveries import Kin

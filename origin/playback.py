@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from catalogue import errors
 from catalogue.errors import RequestInvalid
-from catalogue.nouns import Lease, Playback, PlaybackState, Repeat, SessionId, TrackId
+from catalogue.nouns import SessionId, TrackId
+from catalogue.people import Lease, Playback, PlaybackState, Repeat
 from origin.access import SESSION_REFUSALS, Parts, Signed, SignedIn
 from origin.problems import responses
 from origin.services import Services

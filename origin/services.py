@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
-from catalogue.nouns import Plan
-from catalogue.port import Accounts, Atlas, Jobs, Keys, Limits, Playbacks, Sessions, Tracks
+from catalogue.people import Plan
+from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
+from catalogue.port import Atlas, Jobs, Keys, Tracks
 from origin.renditions import PublishedRenditions
 from protection.signing import UrlSigner
 from storage.port import ObjectStore

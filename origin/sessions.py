@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogue import errors
 from catalogue.errors import CredentialsWrong, TooManyAttempts
 from catalogue.identifiers import fold_address
-from catalogue.nouns import Account, AccountId, Plan, Role, Session, SessionId
-from catalogue.port import Limit, StoredAccount
+from catalogue.nouns import AccountId, SessionId
+from catalogue.people import Account, Plan, Role, Session
+from catalogue.people_port import Limit, StoredAccount
 from origin.access import SESSION_REFUSALS, Address, Parts, Signed
 from origin.problems import responses
 from origin.services import Services

@@ -4,7 +4,7 @@ import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from catalogue import errors
 from catalogue.errors import RequestInvalid, TrackNotFound, TrackNotReady
 from catalogue.licensing import Listener, Wish, grant_stream
-from catalogue.nouns import Codec, Network, Quality, RenditionId, Track, TrackId
+from catalogue.nouns import Codec, Quality, RenditionId, Track, TrackId
+from catalogue.people import Network
 from manifests import dash, hls, json, manifest
 from manifests.manifest import AlbumPlace, Manifest, build_manifest
 from origin.access import SESSION_REFUSALS, AnyCaller, AnyListener, Parts
@@ -165,70 +166,40 @@ def get_features(
     return TrackFeatures.model_validate(asdict(heard), extra="ignore")
 
 
-@get_and_head(
-    router,
-    "/tracks/{track_id}/manifest",
-    responses=_REFUSALS
-    | {
-        200: {
-            "description": "the manifest",
-            "content": {manifest.MEDIA_TYPE: {"schema": {"$ref": "/v1/schemas/manifest.json"}}},
-        }
-    },
+def _declare_face(face: str, name: str, words: str, schema: dict[str, Any]) -> None:
+    """Declare the route of one face of a manifest; ``words`` say what it answers with."""
+
+    def get_face(
+        track_id: Annotated[str, Path(max_length=60)],
+        request: Request,
+        parts: Parts,
+        listener: AnyListener,
+        wish: Wished,
+    ) -> Response:
+        return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), face)
+
+    get_face.__name__ = name
+    get_face.__doc__ = f"Return {words}, with signed URLs."
+    _, media_type = FACES[face]
+    answer = {"description": words, "content": {media_type: {"schema": schema}}}
+    get_and_head(router, f"/tracks/{{track_id}}/{face}", responses=_REFUSALS | {200: answer})(
+        get_face
+    )
+
+
+_declare_face(
+    "manifest",
+    "get_manifest",
+    "the JSON manifest of a track: every tier's chunks and their exact positions",
+    {"$ref": "/v1/schemas/manifest.json"},
 )
-def get_manifest(
-    track_id: Annotated[str, Path(max_length=60)],
-    request: Request,
-    parts: Parts,
-    listener: AnyListener,
-    wish: Wished,
-) -> Response:
-    """Return the JSON manifest of a track: every tier's chunks, exact positions, signed URLs."""
-    return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), "manifest")
-
-
-@get_and_head(
-    router,
-    "/tracks/{track_id}/master.m3u8",
-    responses=_REFUSALS
-    | {
-        200: {
-            "description": "the multivariant playlist",
-            "content": {hls.MEDIA_TYPE: {"schema": {"type": "string"}}},
-        }
-    },
+_declare_face(
+    "master.m3u8",
+    "get_multivariant",
+    "the HLS multivariant playlist of a track",
+    {"type": "string"},
 )
-def get_multivariant(
-    track_id: Annotated[str, Path(max_length=60)],
-    request: Request,
-    parts: Parts,
-    listener: AnyListener,
-    wish: Wished,
-) -> Response:
-    """Return the HLS multivariant playlist of a track, with signed URLs."""
-    return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), "master.m3u8")
-
-
-@get_and_head(
-    router,
-    "/tracks/{track_id}/manifest.mpd",
-    responses=_REFUSALS
-    | {
-        200: {
-            "description": "the media presentation description",
-            "content": {dash.MEDIA_TYPE: {"schema": {"type": "string"}}},
-        }
-    },
-)
-def get_mpd(
-    track_id: Annotated[str, Path(max_length=60)],
-    request: Request,
-    parts: Parts,
-    listener: AnyListener,
-    wish: Wished,
-) -> Response:
-    """Return the DASH manifest of a track, with signed URLs."""
-    return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), "manifest.mpd")
+_declare_face("manifest.mpd", "get_mpd", "the DASH manifest of a track", {"type": "string"})
 
 
 @router.get("/schemas/manifest.json")

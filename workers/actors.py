@@ -9,14 +9,7 @@ from pathlib import Path, PurePath
 import dramatiq
 
 from catalogue.errors import InvalidInput
-from catalogue.nouns import (
-    Delivery,
-    JobId,
-    Pressing,
-    RenditionId,
-    Tier,
-    WorkQueue,
-)
+from catalogue.nouns import Delivery, JobId, Pressing, RenditionId, Tier, WorkQueue
 from catalogue.port import Holds, Jobs, Prints, Tracks
 from pipeline.hearing.fingerprint import build_fingerprint, decode_items
 from pipeline.press import PressPlan, plan_press, press

@@ -12,9 +12,10 @@ from catalogue.database.engine import reading, writing
 from catalogue.database.schema import accounts, sessions
 from catalogue.errors import AccountExists, AccountNotFound
 from catalogue.identifiers import fold_address
-from catalogue.nouns import Account, AccountId, Plan, Role, Session, SessionId
+from catalogue.nouns import AccountId, SessionId
+from catalogue.people import Account, Plan, Role, Session
+from catalogue.people_port import SEEN_EVERY, StoredAccount
 from catalogue.permissions import settle_role
-from catalogue.port import SEEN_EVERY, StoredAccount
 
 
 class SqlAccounts:

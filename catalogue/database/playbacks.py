@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Engine, select, update
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.schema import playbacks
 from catalogue.errors import PlaybackTakenOver
-from catalogue.nouns import AccountId, Lease, Playback, PlaybackState, Session, SessionId
+from catalogue.nouns import AccountId, SessionId
+from catalogue.people import Lease, Playback, PlaybackState, Session
 
 _STATE = TypeAdapter(PlaybackState)
 

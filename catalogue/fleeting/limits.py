@@ -12,7 +12,7 @@ from typing import Any
 from redis import Redis
 
 from catalogue.fleeting.client import translated
-from catalogue.port import Limit, Verdict
+from catalogue.people_port import Limit, Verdict
 
 _PRUNED_AT = 10_000
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -8,7 +8,8 @@ from redis import Redis
 
 from catalogue.errors import PlaybackTakenOver
 from catalogue.fleeting.client import translated
-from catalogue.nouns import AccountId, Lease, Playback, PlaybackState, Session, SessionId
+from catalogue.nouns import AccountId, SessionId
+from catalogue.people import Lease, Playback, PlaybackState, Session
 
 _STATE = TypeAdapter(PlaybackState)
 _LIFE = timedelta(days=90)

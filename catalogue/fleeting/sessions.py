@@ -13,8 +13,9 @@ from redis.client import Pipeline
 
 from catalogue.changes import CHANNEL
 from catalogue.fleeting.client import translated
-from catalogue.nouns import AccountId, Session, SessionId
-from catalogue.port import SEEN_EVERY
+from catalogue.nouns import AccountId, SessionId
+from catalogue.people import Session
+from catalogue.people_port import SEEN_EVERY
 
 _SESSION = TypeAdapter(Session)
 _EPOCH = datetime.fromtimestamp(0, UTC)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalogue.nouns import Account, AccountId, Plan, Role
+from catalogue.nouns import AccountId
+from catalogue.people import Account, Plan, Role
 from lathe.cli.arguments import home
 from lathe.settings import read_settings
 
@@ -43,7 +44,7 @@ def create(
     email: str, role: str, plan: str, territory: str | None, label: str | None, as_json: bool
 ) -> None:
     """Make an account for EMAIL."""
-    from catalogue.port import StoredAccount
+    from catalogue.people_port import StoredAccount
     from lathe.wiring import new_id, now
     from protection.passwords import hash_password
 

@@ -7,7 +7,8 @@ import click
 
 from catalogue.errors import SessionMissing
 from catalogue.licensing import Finding, Listener, Wish, explain, listener_of
-from catalogue.nouns import Network, Quality, TrackId, Use
+from catalogue.nouns import Quality, TrackId, Use
+from catalogue.people import Network
 from lathe.cli import EXIT_FAILED, show_error
 from lathe.cli.accounts import find_account
 from lathe.cli.arguments import home

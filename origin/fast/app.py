@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from catalogue.port import Changes
+from catalogue.people_port import Changes
 from origin.fast.chunks import FastChunks
 from origin.fast.manifests import PREFIX, FastManifests
 from origin.services import Services

@@ -21,8 +21,9 @@ from catalogue.licensing import (
     listener_of,
     next_turn,
 )
-from catalogue.nouns import Network, Track, TrackId
-from catalogue.port import Changes
+from catalogue.nouns import Track, TrackId
+from catalogue.people import Network
+from catalogue.people_port import Changes
 from manifests.manifest import AlbumPlace, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.access import SignedIn, find_caller, is_trusted_edge

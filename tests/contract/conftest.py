@@ -18,16 +18,8 @@ from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
 from catalogue.fleeting.client import open_redis
-from catalogue.port import (
-    Accounts,
-    Desk,
-    Holds,
-    Jobs,
-    Keys,
-    Prints,
-    StoredAccount,
-    Tracks,
-)
+from catalogue.people_port import Accounts, StoredAccount
+from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
 from storage.local import LocalStore
 from storage.port import ObjectStore
 from storage.s3 import S3Store, parse_s3_url

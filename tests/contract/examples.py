@@ -9,7 +9,6 @@ from typing import Any
 
 from catalogue.licensing import Grant
 from catalogue.nouns import (
-    Account,
     AccountId,
     Chunk,
     Codec,
@@ -20,14 +19,12 @@ from catalogue.nouns import (
     Fingerprint,
     Master,
     Metadata,
-    Plan,
     Pressing,
     Quality,
     Reason,
     Rendition,
     RenditionId,
     Right,
-    Role,
     Sha256,
     StoredObject,
     Tags,
@@ -35,6 +32,7 @@ from catalogue.nouns import (
     Track,
     TrackId,
 )
+from catalogue.people import Account, Plan, Role
 from catalogue.port import WorkerName
 
 WORKER = WorkerName(name="machine:1", version="0.1.0")

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from catalogue.errors import AccountExists, AccountNotFound, CatalogueUnavailable
-from catalogue.nouns import Account, AccountId, Plan, Role
-from catalogue.port import StoredAccount
+from catalogue.nouns import AccountId
+from catalogue.people import Account, Plan, Role
+from catalogue.people_port import StoredAccount
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import NOON
 

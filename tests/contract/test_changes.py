@@ -19,8 +19,9 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.tracks import SqlTracks
 from catalogue.fleeting.changes import follow_redis
 from catalogue.fleeting.sessions import RedisSessions
-from catalogue.nouns import AlbumSaid, JobId, Plan, Session, SessionId, TrackId
-from catalogue.port import Changes, Sessions
+from catalogue.nouns import AlbumSaid, JobId, SessionId, TrackId
+from catalogue.people import Plan, Session
+from catalogue.people_port import Changes, Sessions
 from tests.contract.examples import (
     AAC,
     ADA,

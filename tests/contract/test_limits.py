@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from catalogue.errors import Unavailable
 from catalogue.fleeting.client import open_redis
 from catalogue.fleeting.limits import MemoryLimits, RedisLimits
-from catalogue.port import Limit, Limits
+from catalogue.people_port import Limit, Limits
 from tests.contract.examples import NOON
 from tests.engines import RedisServer
 

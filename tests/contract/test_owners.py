@@ -5,16 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from catalogue.nouns import (
-    AccountId,
-    JobId,
-    JobState,
-    Kinship,
-    Resemblance,
-    Track,
-    TrackId,
-)
-from catalogue.port import StoredAccount
+from catalogue.nouns import AccountId, JobId, JobState, Kinship, Resemblance, Track, TrackId
+from catalogue.people_port import StoredAccount
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,

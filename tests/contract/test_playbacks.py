@@ -11,16 +11,9 @@ from sqlalchemy import Engine
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.errors import PlaybackTakenOver, Unavailable
 from catalogue.fleeting.playbacks import RedisPlaybacks
-from catalogue.nouns import (
-    Lease,
-    Playback,
-    PlaybackState,
-    Repeat,
-    Session,
-    SessionId,
-    TrackId,
-)
-from catalogue.port import Playbacks
+from catalogue.nouns import SessionId, TrackId
+from catalogue.people import Lease, Playback, PlaybackState, Repeat, Session
+from catalogue.people_port import Playbacks
 from tests.contract.examples import ADA, BOB, NOON
 
 SOON, LATER = NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)

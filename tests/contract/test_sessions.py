@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 from catalogue.database.accounts import SqlSessions
 from catalogue.errors import Unavailable
 from catalogue.fleeting.sessions import RedisSessions
-from catalogue.nouns import AccountId, Session, SessionId
-from catalogue.port import SEEN_EVERY, Sessions
+from catalogue.nouns import AccountId, SessionId
+from catalogue.people import Session
+from catalogue.people_port import SEEN_EVERY, Sessions
 from tests.contract.examples import ADA, BOB, NOON, sha256_of
 
 LIFE = timedelta(days=30)

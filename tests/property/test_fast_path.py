@@ -19,19 +19,17 @@ from catalogue.licensing import Listener, grant_stream
 from catalogue.nouns import (
     AccountId,
     JobId,
-    Plan,
     Quality,
     Rendition,
     Right,
-    Role,
-    Session,
     SessionId,
     StoredObject,
     TrackId,
     Use,
     Window,
 )
-from catalogue.port import StoredAccount
+from catalogue.people import Plan, Role, Session
+from catalogue.people_port import StoredAccount
 from lathe.serving import build_services
 from lathe.settings import Settings
 from lathe.wiring import House, open_changes, open_house

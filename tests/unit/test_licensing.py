@@ -33,20 +33,8 @@ from catalogue.licensing import (
     may_stream,
     resolve_deals,
 )
-from catalogue.nouns import (
-    Account,
-    AccountId,
-    Codec,
-    Network,
-    Plan,
-    Quality,
-    Right,
-    Role,
-    Tier,
-    Track,
-    Use,
-    Window,
-)
+from catalogue.nouns import AccountId, Codec, Quality, Right, Tier, Track, Use, Window
+from catalogue.people import Account, Network, Plan, Role
 from tests.contract.examples import NOON, make_rendition, make_track
 
 STEP = timedelta(minutes=5)

@@ -3,7 +3,7 @@
 import pytest
 
 from catalogue.errors import RoleMayNot
-from catalogue.nouns import Plan, Role
+from catalogue.people import Plan, Role
 from catalogue.permissions import Action, may, require, settle_role
 
 TABLE = """
