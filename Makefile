@@ -34,6 +34,7 @@ bench:
 	@tools/setup dev
 	@.venv/bin/python -m benchmarks.press
 	@.venv/bin/python -m benchmarks.plant
+	@.venv/bin/python -m benchmarks.origin --seconds 3
 	@.venv/bin/python -m benchmarks.features --pieces 24
 	@.venv/bin/python -m benchmarks.fingerprint --pieces 24 --queried 3
 	@.venv/bin/python -m benchmarks.fingerprint.scale --tracks 20000
