@@ -15,6 +15,7 @@ import binascii
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from catalogue.errors import UrlExpired, UrlUntrusted
@@ -47,17 +48,19 @@ class UrlSigner:
         """
         if not grant.covers(rendition):
             raise ValueError("the rendition is not among those granted")
-        return self.sign_prefix(
-            expires=str(int(grant.expires_at.timestamp())),
-            session=grant.session,
-            prefix=f"/{grant.track_id}/{rendition}/",
-        )
+        prefix = f"/{grant.track_id}/{rendition}/"
+        expires = str(int(grant.expires_at.timestamp()))
+        return self.sign_all(expires=expires, session=grant.session, prefixes=[prefix])[0]
 
-    def sign_prefix(self, *, expires: str, session: str, prefix: str) -> str:
-        """Return the signed form of a ``prefix`` that a grant covers, as ``sign`` does."""
+    def sign_all(self, *, expires: str, session: str, prefixes: Sequence[str]) -> list[str]:
+        """Return the signed forms of ``prefixes`` that a grant covers, each as ``sign`` does."""
         kid = self._signing_kid
-        signature = self._macs[kid].sign(kid, expires, session, prefix)
-        return f"/s/{expires}.{kid}.{session}.{signature}{prefix}"
+        head = f"/s/{expires}.{kid}.{session}."
+        signatures = self._macs[kid].sign_all(kid, expires, session, prefixes)
+        return [
+            f"{head}{signature}{prefix}"
+            for signature, prefix in zip(signatures, prefixes, strict=True)
+        ]
 
     def verify(self, token: str, track: TrackId, rendition: RenditionId, now: datetime) -> None:
         """Return when ``token`` opens this rendition of this track now.
@@ -70,7 +73,7 @@ class UrlSigner:
             raise UrlUntrusted("The signature does not hold.")
         expires, kid, session, signature = parts.groups()
         mac = self._macs.get(kid, self._no_mac)
-        expected = mac.sign(kid, expires, session, f"/{track}/{rendition}/")
+        (expected,) = mac.sign_all(kid, expires, session, [f"/{track}/{rendition}/"])
         if not hmac.compare_digest(signature, expected) or kid not in self._macs:
             raise UrlUntrusted("The signature does not hold.")
         if now.timestamp() >= int(expires):
@@ -87,12 +90,16 @@ class _Mac:
         self._inner = hashlib.sha256(block.translate(_INNER))
         self._outer = hashlib.sha256(block.translate(_OUTER))
 
-    def sign(self, kid: str, expires: str, session: str, prefix: str) -> str:
-        """Return the signature as it stands in a URL."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        # A stranger's path may hold lone surrogates; they must fail to match, not to encode.
-        message = f"{_VERSION}\n{kid}\n{expires}\n{session}\n{prefix}"
-        inner.update(message.encode("utf-8", "surrogatepass"))
-        outer.update(inner.digest())
-        encoded = binascii.b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE)
-        return encoded[:_SIGNATURE_LENGTH].decode("ascii")
+    def sign_all(self, kid: str, expires: str, session: str, prefixes: Sequence[str]) -> list[str]:
+        """Return the signatures of prefixes as they stand in URLs."""
+        head = self._inner.copy()
+        head.update(f"{_VERSION}\n{kid}\n{expires}\n{session}\n".encode())
+        found = []
+        for prefix in prefixes:
+            inner, outer = head.copy(), self._outer.copy()
+            # A stranger's path may hold lone surrogates; they must fail to match, not to encode.
+            inner.update(prefix.encode("utf-8", "surrogatepass"))
+            outer.update(inner.digest())
+            encoded = binascii.b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE)
+            found.append(encoded[:_SIGNATURE_LENGTH].decode("ascii"))
+        return found

@@ -68,6 +68,7 @@ class _KnownCaller:
     signed_in: SignedIn
     turn: int
     until: datetime
+    listeners: dict[str | None, Listener] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +108,7 @@ class FastManifests:
         self._templates: Remembered[tuple[object, ...], Template] = Remembered(
             _TEMPLATES_BYTES, lambda template: template.size_bytes
         )
-        self._loading: Collapsed[tuple[str, object], object] = Collapsed()
+        self._loading: Collapsed[tuple[object, ...], object] = Collapsed()
         self._turn = self._editions = 0
 
     async def answer(self, scope: Scope, send: Send) -> bool:
@@ -122,18 +123,21 @@ class FastManifests:
             listener = await self._listener(scope, asked)
             if listener is None or wish is None:
                 return False
-            known = await self._track(track_id)
+            known = self._recall_track(track_id) or await self._learn_track(track_id)
             granted = self._grant(known, listener, wish)
-            template = await self._template(known, granted.grant, face)
+            key = known.edition, face, granted.grant.quality, granted.prefixes
+            template = self._templates.get(key)
+            if template is None:
+                template = await self._learn_template(known, granted.grant, face)
+                if template is None:
+                    return False
+                self._templates.put(key, template)
         except LatheError:
             return False
-        if template is None:
-            return False
-        sign, session = self._parts.signer.sign_prefix, listener.session
-        values = [
-            (TO_ROOT + sign(expires=granted.expires, session=session, prefix=prefix)).encode()
-            for prefix in granted.prefixes
-        ]
+        signed = self._parts.signer.sign_all(
+            expires=granted.expires, session=listener.session, prefixes=granted.prefixes
+        )
+        values = [f"{TO_ROOT}{each}".encode() for each in signed]
         values += granted.times
         body = template.fill(values)
         zipped = b"gzip" in asked.get(b"accept-encoding", b"") and len(body) >= WORTH_ZIPPING_BYTES
@@ -187,19 +191,26 @@ class FastManifests:
             return Listener(territory=territory, plan_quality=parts.guests.quality)
         if not token.startswith(_BEARER):
             return None
-        own = await self._signed_in(token)
-        if own is None:
+        known = self._recall_caller(token) or await self._learn_caller(token)
+        if known is None:
             return None
-        return listener_of(own.account, session=own.session.id, territory=territory)
+        listener = known.listeners.get(territory)
+        if listener is None:
+            own = known.signed_in
+            listener = listener_of(own.account, session=own.session.id, territory=territory)
+            known.listeners[territory] = listener
+        return listener
 
-    async def _signed_in(self, token: bytes) -> SignedIn | None:
-        """Return whose session a token is, asking only if that is not known for sure."""
-        parts, turn = self._parts, self._turn
+    def _recall_caller(self, token: bytes) -> _KnownCaller | None:
         known = self._callers.get(token)
-        if known is not None and known.until > parts.now():
-            changed = self._changed.get(known.signed_in.account.id) or 0
-            if known.turn >= changed:
-                return known.signed_in
+        if known is None or known.until <= self._parts.now():
+            return None
+        changed = self._changed.get(known.signed_in.account.id)
+        return known if changed is None or changed <= known.turn else None
+
+    async def _learn_caller(self, token: bytes) -> _KnownCaller | None:
+        """Ask whose session a token is. Raises what find_caller raises."""
+        parts, turn = self._parts, self._turn
         said = token.decode("latin-1").partition(" ")[2]
 
         def find() -> SignedIn | None:
@@ -209,19 +220,23 @@ class FastManifests:
         async def load() -> SignedIn | None:
             return await to_thread.run_sync(find)
 
-        own = await self._loading.run(("caller", token), load)
-        assert own is None or isinstance(own, SignedIn)
-        if own is not None:
-            until = parts.now() + KNOWN_FOR
-            self._callers.put(token, _KnownCaller(signed_in=own, turn=turn, until=until))
-        return own
+        # Who asks after a change waits for nothing that was begun before it.
+        own = await self._loading.run(("caller", token, turn), load)
+        if own is None:
+            return None
+        assert isinstance(own, SignedIn)
+        known = _KnownCaller(signed_in=own, turn=turn, until=parts.now() + KNOWN_FOR)
+        self._callers.put(token, known)
+        return known
 
     # ----------------------------------------------------------------------- what they get
 
-    async def _track(self, track_id: str) -> _KnownTrack:
+    def _recall_track(self, track_id: str) -> _KnownTrack | None:
         known = self._tracks.get(track_id)
-        if known is not None and known.until > self._parts.now():
-            return known
+        return None if known is None or known.until <= self._parts.now() else known
+
+    async def _learn_track(self, track_id: str) -> _KnownTrack:
+        """Ask for a track. Raises TrackNotFound."""
         turn = self._turn
         track, _ = await self._load(track_id)
         renditions = tuple(replace(each, chunks=()) for each in track.renditions)
@@ -246,7 +261,7 @@ class FastManifests:
         async def load() -> tuple[Track, AlbumPlace | None]:
             return await to_thread.run_sync(find)
 
-        found = await self._loading.run(("track", track_id), load)
+        found = await self._loading.run(("track", track_id, self._turn), load)
         assert isinstance(found, tuple)
         return found
 
@@ -272,21 +287,15 @@ class FastManifests:
             known.grants[key] = found
         return found
 
-    async def _template(self, known: _KnownTrack, grant: Grant, face: str) -> Template | None:
+    async def _learn_template(self, known: _KnownTrack, grant: Grant, face: str) -> Template | None:
         """Return what is the same for all who have such a grant; None if it is outdated by now."""
-        chosen = tuple(each.id for each in grant.renditions)
-        key = known.edition, face, chosen, grant.quality
-        found = self._templates.get(key)
-        if found is None:
-            whole, place = await self._load(known.track.id)
-            by_id = {each.id: each for each in whole.renditions}
-            if any(each not in by_id for each in chosen):
-                return None
-            full = replace(grant, renditions=tuple(by_id[each] for each in chosen))
-            manifest = build_manifest(whole, full, str, refresh_url="manifest", place=place)
-            found = build_template(FACES[face][0], manifest)
-            self._templates.put(key, found)
-        return found
+        whole, place = await self._load(known.track.id)
+        by_id = {each.id: each for each in whole.renditions}
+        if any(each.id not in by_id for each in grant.renditions):
+            return None
+        full = replace(grant, renditions=tuple(by_id[each.id] for each in grant.renditions))
+        manifest = build_manifest(whole, full, str, refresh_url="manifest", place=place)
+        return build_template(FACES[face][0], manifest)
 
 
 def _parse_wish(query: bytes, asked: dict[bytes, bytes]) -> Wish | None:
