@@ -24,7 +24,8 @@ from tests.e2e.servers import (
     free_port,
     wait_for_job,
 )
-from tests.engines import NginxServer
+from tests.e2e.test_edge import configuration
+from tests.engines import EdgeServer, NginxServer
 
 _SESSIONS = 64
 _CHUNK_BYTES, _RANGE_BYTES = 400 << 10, 64 << 10
@@ -100,6 +101,15 @@ def main() -> None:
             pids = [nginx.pid, *children_of(nginx.pid)]
             static = _measure(nginx.url, pids, [plain], seconds, folder)
         print(f"nginx, a chunk from a folder      {static}")
+
+        port, edge_folder = free_port(), Path(name) / "edge"
+        edge_folder.mkdir()
+        text = configuration(port, plant.url.removeprefix("http://"), "folder.conf")
+        ring, store = (plant.state / "url-keys").read_text("utf-8"), plant.state / "store"
+        with EdgeServer(text, edge_folder, port, ring=ring, store=store) as edge:
+            pids = [edge.pid, *children_of(edge.pid)]
+            checked = _measure(edge.url, pids, [Asked(path=chunk, headers={})], seconds, folder)
+        print(f"edge, the same, signed            {checked}  {_ratio(checked, static)}")
 
         def ask(asked: Sequence[Asked]) -> Rate:
             return _measure(plant.url, [plant.pid], asked, seconds, folder)

@@ -9,6 +9,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -17,6 +18,8 @@ from urllib.parse import quote
 import psycopg
 
 from tests.e2e.servers import HANG_S, Program, free_port, wait_until
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
 
 SWIFT = Path(__file__).parents[1] / "build" / "swift" / "bin"
 """Where the S3 server's virtual environment has its programs."""
@@ -86,7 +89,14 @@ class PostgresServer(Program):
 class NginxServer(Program):
     """``nginx`` with a configuration file of its own, which says where it listens."""
 
-    def __init__(self, configuration: str, folder: Path, port: int) -> None:
+    def __init__(
+        self,
+        configuration: str,
+        folder: Path,
+        port: int,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
         self._address = ("127.0.0.1", port)
         file = folder / "nginx.conf"
@@ -95,7 +105,7 @@ class NginxServer(Program):
         nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
         assert nginx is not None, "nginx is not installed"
         options = ["-p", str(folder), "-c", str(file), "-e", "stderr", "-g", "daemon off;"]
-        super().__init__([nginx, *options], {}, folder / "nginx.log")
+        super().__init__([nginx, *options], environment or {}, folder / "nginx.log")
 
     def start(self) -> None:
         """Start it, and return when it answers."""
@@ -106,6 +116,37 @@ class NginxServer(Program):
         """End it with its workers, which outlive one that is killed."""
         if self._process is not None:
             self.stop()
+
+
+class EdgeServer(NginxServer):
+    """The edge with a configuration of production, made to run in a folder of its own.
+
+    ``ring`` are the keys it checks URLs with; ``store`` is the folder of ``folder.conf``.
+    """
+
+    def __init__(
+        self, configuration: str, folder: Path, port: int, *, ring: str, store: Path | None = None
+    ) -> None:
+        shutil.copytree(DEPLOY / "nginx", folder / "lathe")
+        for name, value in {
+            # First, for the folder may be below it.
+            "/tmp/": f"{folder}/",
+            "worker_processes auto;": "worker_processes 1;",
+            "load_module modules/": "load_module /usr/lib/nginx/modules/",
+            "/etc/nginx/lathe/": f"{folder}/lathe/",
+            "/var/cache/lathe": f"{folder}/cache",
+            "/dev/stdout": f"{folder}/access.log",
+        }.items():
+            assert name in configuration
+            configuration = configuration.replace(name, value)
+        if store is not None:
+            served = folder / "lathe" / "folder.conf"
+            text = served.read_text("utf-8").replace("/var/lib/lathe/store", str(store))
+            served.write_text(text, "utf-8")
+        if os.geteuid() == 0:
+            # A master process that root starts hands its workers to another user.
+            configuration = f"user root;\n{configuration}"
+        super().__init__(configuration, folder, port, environment={"LATHE_URL_KEYS": ring})
 
 
 class PrometheusServer(Program):

@@ -41,7 +41,7 @@ from tests.e2e.test_players import require_heard
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 COUNTERPARTS = {
-    "edge": engines.NginxServer,
+    "edge": engines.EdgeServer,
     "origin": servers.Plant,
     "worker-urgent": servers.Plant.worker,
     "worker-bulk": servers.Plant.worker,
@@ -245,15 +245,12 @@ def edge(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     for name, value in {
         "server origin:8600;": f"server {plant.url.removeprefix('http://')};",
         "listen 8080;": f"listen 127.0.0.1:{port};",
-        "worker_processes auto;": "worker_processes 1;",
     }.items():
         assert text.count(name) == 1
         text = text.replace(name, value)
-    text = text.replace("/tmp/", f"{folder}/").replace("/dev/stdout", f"{folder}/access.log")
-    # A master process that root starts hands its workers to another user.
-    text = f"user root;\n{text}" if os.geteuid() == 0 else text
-    with engines.NginxServer(text, folder, port) as server:
-        yield server.url
+    ring = (plant.state / "url-keys").read_text()
+    with engines.EdgeServer(text, folder, port, ring=ring) as edge:
+        yield edge.url
 
 
 def test_a_label_delivers_and_a_player_plays_through_the_edge(plant: Plant, edge: str) -> None:

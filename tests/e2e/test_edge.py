@@ -1,0 +1,195 @@
+"""The edge checks signed URLs as the origin does, before it looks into its cache or its folder."""
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from catalogue.errors import LatheError
+from catalogue.nouns import RenditionId, TrackId
+from protection.keyring import parse_ring
+from protection.signing import UrlSigner
+from tests.contract.examples import make_grant
+from tests.e2e.servers import HANG_S, free_port
+from tests.engines import DEPLOY, EdgeServer
+
+FILE = Path(__file__).parents[1] / "vectors" / "url-signatures.json"
+VECTORS: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+RING = " ".join(VECTORS["ring"])
+SIGNER = UrlSigner(parse_ring(RING))
+CASES = [case for case in VECTORS["cases"] if case["expires"] > datetime.now(UTC).timestamp()]
+NAME = "00001.m4s"
+MUTATIONS = 10_000
+LETTERS = "aA0_-.%/:?#"
+
+
+class Upstream:
+    """An origin that counts who gets through to it, and answers slowly."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        upstream = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                upstream.paths.append(self.path)
+                threading.Event().wait(0.2)
+                body = b"from the origin"
+                self.send_response(200)
+                self.send_header("Cache-Control", "public, max-age=31536000, immutable")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def configuration(port: int, origin: str, chunks: str) -> str:
+    text = (DEPLOY / "nginx" / "nginx.conf").read_text("utf-8")
+    for name, value in {
+        "server origin:8600;": f"server {origin};",
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "cached.conf;": f"{chunks};",
+    }.items():
+        assert text.count(name) == 1
+        text = text.replace(name, value)
+    return text
+
+
+@pytest.fixture(scope="module")
+def folder_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An edge that reads a folder with every rendition of the vectors; its origin is away."""
+    folder = tmp_path_factory.mktemp("edge")
+    for case in CASES:
+        rendition = folder / "store" / "renditions" / case["rendition"]
+        rendition.mkdir(parents=True, exist_ok=True)
+        (rendition / NAME).write_bytes(case["rendition"].encode())
+    port, away = free_port(), f"127.0.0.1:{free_port()}"
+    text = configuration(port, away, "folder.conf")
+    with EdgeServer(text, folder, port, ring=RING, store=folder / "store") as edge:
+        yield edge.url
+
+
+@pytest.fixture
+def cached(tmp_path: Path) -> Iterator[tuple[str, Upstream]]:
+    """An edge with a cache, and its origin."""
+    upstream, port = Upstream(), free_port()
+    text = configuration(port, upstream.address, "cached.conf")
+    with EdgeServer(text, tmp_path, port, ring=RING) as edge:
+        yield edge.url, upstream
+    upstream.server.shutdown()
+    upstream.server.server_close()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_vector_opens(folder_edge: str, case: dict[str, Any]) -> None:
+    answer = httpx.get(f"{folder_edge}{case['prefix']}{NAME}")
+    assert (answer.status_code, answer.text) == (200, case["rendition"])
+    assert answer.headers["content-type"] == "audio/mp4"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    part = httpx.get(f"{folder_edge}{case['prefix']}{NAME}", headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.text) == (206, case["rendition"][1:4])
+
+
+def mutate(dice: random.Random, path: str) -> str:
+    """Return a path that differs from one somewhere before its last part."""
+    end = path.rindex("/") + 1
+    letters = list(path[:end])
+    for _ in range(dice.choice([1, 1, 1, 2, 3])):
+        place = dice.randrange(len(letters))
+        match dice.randrange(4):
+            case 0:
+                letters[place] = dice.choice(LETTERS)
+            case 1:
+                letters.insert(place, dice.choice(LETTERS))
+            case 2 if len(letters) > 4:
+                del letters[place]
+            case _:
+                letters[place] = f"%{ord(letters[place][-1]):02X}"
+    return "".join(letters) + path[end:]
+
+
+def test_ten_thousand_mutations_open_nothing(folder_edge: str) -> None:
+    dice = random.Random(86)
+    true = {f"{case['prefix']}{NAME}" for case in CASES}
+    sent: set[str] = set()
+    while len(sent) < MUTATIONS:
+        sent |= {mutate(dice, dice.choice(sorted(true)))} - true
+    connection = HTTPConnection(folder_edge.removeprefix("http://"), timeout=HANG_S)
+    answers = {path: _ask_raw(connection, path) for path in sorted(sent)}
+    connection.close()
+    assert 200 not in answers.values(), [path for path in answers if answers[path] == 200]
+    assert set(answers.values()) == {400, 502}
+
+
+def _ask_raw(connection: HTTPConnection, path: str) -> int:
+    """Return the status of a request whose path is sent as it stands."""
+    connection.putrequest("GET", path)
+    connection.endheaders()
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_what_expired_or_is_another_ring_s_does_not_open(folder_edge: str) -> None:
+    case = CASES[0]
+    now = datetime.now(UTC)
+    track, rendition = case["track"], RenditionId(case["rendition"])
+    stranger = UrlSigner(parse_ring("k1:" + "Z" * 43))
+    for signer, life, status in (
+        (SIGNER, timedelta(minutes=1), 200),
+        (SIGNER, timedelta(minutes=-1), 502),
+        (stranger, timedelta(minutes=1), 502),
+    ):
+        grant = make_grant(rendition, track=track, expires_at=now + life)
+        signed = signer.sign(grant, rendition)
+        assert httpx.get(f"{folder_edge}{signed}{NAME}").status_code == status
+        token = signed.split("/")[2]
+        if status == 502:
+            with pytest.raises(LatheError):
+                SIGNER.verify(token, TrackId(track), rendition, now)
+
+
+def test_a_cold_chunk_is_fetched_once_and_then_from_the_cache(
+    cached: tuple[str, Upstream],
+) -> None:
+    url, upstream = cached
+    paths = [
+        f"{case['prefix']}{NAME}" for case in CASES if case["rendition"] == CASES[0]["rendition"]
+    ]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda turn: httpx.get(url + paths[turn % len(paths)]), range(32)))
+    assert {(answer.status_code, answer.text) for answer in answers} == {(200, "from the origin")}
+    assert len(upstream.paths) == 1
+    part = httpx.get(url + paths[0], headers={"Range": "bytes=5-7"})
+    assert (part.status_code, part.text) == (206, "the")
+    assert len(upstream.paths) == 1
+
+
+def test_the_check_comes_before_the_cache(cached: tuple[str, Upstream]) -> None:
+    url, upstream = cached
+    path = f"{CASES[0]['prefix']}{NAME}"
+    assert httpx.get(url + path).status_code == 200
+    spoilt = path.replace(CASES[0]["signature"], "A" * 43)
+    for turn in range(3):
+        # It is the origin that refuses, whatever is cached.
+        httpx.get(url + spoilt)
+        assert len(upstream.paths) == 2 + turn
+        assert upstream.paths[-1] == spoilt
