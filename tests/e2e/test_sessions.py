@@ -370,3 +370,10 @@ def test_without_redis_nobody_is_signed_in_and_all_is_told(tmp_path: Path) -> No
         answer = client.get("/v1/account", headers=bearer("lathe_session_" + "A" * 43))
         require_problem(answer, SessionsUnavailable)
         assert answer.headers["Retry-After"] == "5"
+        ready = client.get("/health/ready")
+        told = ready.json()
+        assert (ready.status_code, told["status"]) == (200, "degraded")
+        states = {name: each["status"] for name, each in told["components"].items()}
+        assert states == {"catalogue": "ok", "sessions": "away", "store": "ok"}
+        assert told["components"]["sessions"]["code"] == "sessions-unavailable"
+        assert all(each["latency_ms"] > 0 for each in told["components"].values())
