@@ -29,7 +29,11 @@ _PIECE_BYTES = 256 << 10
     router,
     "/s/{token}/{track_id}/{rendition_id}/{name}",
     responses=responses(
-        errors.Untrusted, errors.Gone, errors.ObjectNotFound, errors.RangeUnsatisfiable
+        errors.Untrusted,
+        errors.UrlExpired,
+        errors.ObjectNotFound,
+        errors.RangeUnsatisfiable,
+        errors.Unavailable,
     )
     | {
         200: {"description": "the object", "content": {"audio/mp4": {}, "audio/ogg": {}}},
@@ -60,7 +64,7 @@ async def get_object(
     stored = found[1].get(name)
     if stored is None:
         raise ObjectNotFound("The rendition has no object of this name.")
-    return _answer(request, parts, rendition_key(rendition, name), stored)
+    return await _answer(request, parts, rendition_key(rendition, name), stored)
 
 
 def _playlist(rendition: Rendition) -> Response:
@@ -70,20 +74,28 @@ def _playlist(rendition: Rendition) -> Response:
     return Response(body, media_type=hls.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
-def _answer(request: Request, parts: Services, key: ObjectKey, stored: StoredObject) -> Response:
+async def _answer(
+    request: Request, parts: Services, key: ObjectKey, stored: StoredObject
+) -> Response:
     try:
         answer = plan_answer(stored, request.headers)
     except RangeUnsatisfiable as fault:
         return respond(fault, {"Content-Range": f"bytes */{stored.size_bytes}"})
     if answer.span is None or request.method == "HEAD":
         return Response(status_code=answer.status, headers=answer.headers)
-    body = _read_pieces(parts.store, key, *answer.span)
+    start, end = answer.span
+    size_bytes = min(_PIECE_BYTES, end - start)
+    # Before anything is sent: a store that is away is told of as such.
+    first = await to_thread.run_sync(_read, parts.store, key, start, size_bytes)
+    body = _read_pieces(parts.store, key, first, start, end)
     return StreamingResponse(body, status_code=answer.status, headers=answer.headers)
 
 
 async def _read_pieces(
-    store: ObjectStore, key: ObjectKey, start: int, end: int
+    store: ObjectStore, key: ObjectKey, first: bytes, start: int, end: int
 ) -> AsyncIterator[bytes]:
+    yield first
+    start += len(first)
     while start < end:
         size_bytes = min(_PIECE_BYTES, end - start)
         piece = await to_thread.run_sync(_read, store, key, start, size_bytes)

@@ -1,7 +1,10 @@
 """Before the framework: what can be answered from memory is, and all else goes on to it."""
 
+from contextlib import suppress
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from catalogue.errors import LatheError
 from catalogue.people_port import Changes
 from origin.fast.chunks import FastChunks
 from origin.fast.manifests import PREFIX, FastManifests
@@ -26,10 +29,14 @@ class FastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] == "http" and scope["method"] in _METHODS:
-            path = scope["path"]
-            if path.startswith("/s/"):
-                if await self._chunks.answer(scope, send):
+            # What is at fault is asked again of the one that has words for it.
+            with suppress(LatheError):
+                if await self._answer(scope, send):
                     return
-            elif path.startswith(PREFIX) and await self._manifests.answer(scope, send):
-                return
         await self._plain(scope, receive, send)
+
+    async def _answer(self, scope: Scope, send: Send) -> bool:
+        path = scope["path"]
+        if path.startswith("/s/"):
+            return await self._chunks.answer(scope, send)
+        return path.startswith(PREFIX) and await self._manifests.answer(scope, send)

@@ -11,7 +11,6 @@ from anyio import to_thread
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.types import Scope, Send
 
-from catalogue.errors import LatheError
 from catalogue.identifiers import parse_territory
 from catalogue.licensing import (
     Grant,
@@ -112,28 +111,28 @@ class FastManifests:
         self._turn = self._editions = 0
 
     async def answer(self, scope: Scope, send: Send) -> bool:
-        """Answer a request below ``/v1/tracks/`` and return True, or False where others have to."""
+        """Answer a request below ``/v1/tracks/`` and return True, or False where others have to.
+
+        Raises why the listener may not hear the track; nothing is sent then.
+        """
         self._hear()
         track_id, _, face = scope["path"][len(PREFIX) :].partition("/")
         asked = read_headers(scope, _WANTED)
         if face not in FACES or asked is None:
             return False
-        try:
-            wish = self._wish(scope["query_string"], asked)
-            listener = await self._listener(scope, asked)
-            if listener is None or wish is None:
-                return False
-            known = self._recall_track(track_id) or await self._learn_track(track_id)
-            granted = self._grant(known, listener, wish)
-            key = known.edition, face, granted.grant.quality, granted.prefixes
-            template = self._templates.get(key)
-            if template is None:
-                template = await self._learn_template(known, granted.grant, face)
-                if template is None:
-                    return False
-                self._templates.put(key, template)
-        except LatheError:
+        wish = self._wish(scope["query_string"], asked)
+        listener = await self._listener(scope, asked)
+        if listener is None or wish is None:
             return False
+        known = self._recall_track(track_id) or await self._learn_track(track_id)
+        granted = self._grant(known, listener, wish)
+        key = known.edition, face, granted.grant.quality, granted.prefixes
+        template = self._templates.get(key)
+        if template is None:
+            template = await self._learn_template(known, granted.grant, face)
+            if template is None:
+                return False
+            self._templates.put(key, template)
         signed = self._parts.signer.sign_all(
             expires=granted.expires, session=listener.session, prefixes=granted.prefixes
         )

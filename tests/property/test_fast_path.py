@@ -404,6 +404,27 @@ def test_the_next_request_obeys_what_changed(both: Both, what: str) -> None:
     assert plain[0] == {"plan": 200, "takedown": 410, "sign-out": 401}[what]
 
 
+@pytest.mark.parametrize("headers", [[], [("Range", "bytes=0-9")]])
+def test_a_store_that_is_away_is_told_in_the_same_words(
+    both: Both, tmp_path: Path, headers: list[tuple[str, str]]
+) -> None:
+    CLOCK.now = AT
+    away = tmp_path / "away"
+    away.symlink_to(away)
+    services = replace(both.services, store=LocalStore(away))
+    both.services.published.load(both.rendition.id)
+    plain = build_plain(services)
+    fast = FastPath(plain, services, open_changes(both.house), cache_bytes=1 << 20)
+    url = sign(both, AT) + "00000.ogg"
+
+    async def run() -> int:
+        answer = await ask(fast, "GET", url, "", headers)
+        assert answer == await ask(plain, "GET", url, "", headers)
+        return answer[0]
+
+    assert asyncio.run(run()) == 503
+
+
 class Counting(LocalStore):
     """A store whose reads are counted."""
 
