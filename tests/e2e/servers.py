@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urljoin
+from uuid import uuid4
 
 import httpx
 
@@ -123,6 +124,11 @@ class Program:
         self.close()
 
 
+def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Return words in pairs."""
+    return list(zip(words[::2], words[1::2], strict=True))
+
+
 class Plant(Program):
     """``lathe serve`` on a state folder, with settings by their names without ``LATHE_``.
 
@@ -141,6 +147,7 @@ class Plant(Program):
         super().__init__([*self._prefix(), LATHE, "serve"], self.environment, log)
         self.url = ""
         self.key = ""
+        self._administrator = ""
 
     def start(self) -> None:
         """Start it, and return when it answers; the first start of a state shows its key."""
@@ -190,10 +197,21 @@ class Plant(Program):
             [LATHE, *words], env=environment, input=said, text=True, timeout=HANG_S
         )
 
-    def make_account(self, email: str, *options: str, password: str = PASSWORD) -> str:
-        """Return the id of an account that ``lathe accounts create`` makes."""
-        told = self.run("accounts", "create", email, *options, "--json", said=f"{password}\n")
-        return str(json.loads(told)["id"])
+    def make_account(self, email: str, *options: str) -> str:
+        """Return the id of an account, with options of ``lathe accounts create``.
+
+        That makes an administrator, who makes all others.
+        """
+        if not self._administrator:
+            self._administrator = f"{uuid4().hex}@example.org"
+            made = ["accounts", "create", self._administrator, "--role", "admin"]
+            self.run(*made, said=f"{PASSWORD}\n")
+        said = {"email": email, "password": PASSWORD}
+        said |= {name.removeprefix("--"): value for name, value in pairs(options)}
+        with self.signed_in(self._administrator) as administrator:
+            answer = administrator.post("/v1/accounts", json=said)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
 
     @contextmanager
     def signed_in(self, email: str, device: str = "phone") -> Iterator[httpx.Client]:
