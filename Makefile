@@ -11,16 +11,17 @@ run:
 
 test:
 	@tools/setup dev
-	@.venv/bin/python -m pytest --ignore=tests/clients -n auto --dist loadfile --no-loadscope-reorder
+	@.venv/bin/python -m pytest --ignore=tests/clients --ignore=tests/e2e/test_chaos.py -n auto --dist loadfile --no-loadscope-reorder
 
 # Independent judges of manifests, and real players: a browser, VLC, GStreamer and others.
 test-clients:
 	@tools/setup clients
 	@.venv/bin/python -m pytest tests/clients
 
-# Parts of a plant killed at random, ROUNDS times.
+# Parts of a plant killed at random, ROUNDS times; what tells of that is tested first.
 chaos:
 	@tools/setup dev
+	@.venv/bin/python -m pytest tests/e2e/test_chaos.py
 	@.venv/bin/python -m tests.chaos --rounds $(ROUNDS)
 
 check:
