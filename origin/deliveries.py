@@ -27,7 +27,7 @@ from catalogue.nouns import (
 from catalogue.permissions import Action, may
 from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, require_label
 from origin.problems import Problem, describe_reason, responses
-from origin.receiving import Received, receive
+from origin.receiving import Received, describe_form, receive
 from origin.services import Services
 from origin.tracks import QualityName
 
@@ -116,35 +116,10 @@ class JobStatus(BaseModel):
     resembles: list[Kin] = Field(description="published tracks that the master is kin to")
 
 
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["metadata", "master"],
-                    "properties": {
-                        "metadata": {"$ref": "#/components/schemas/DeliveryMetadata"},
-                        "master": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "WAV, FLAC, AIFF or ALAC, 16 or 24 bit, 44.1 to "
-                            "192 kHz, mono or stereo; or a lossy file",
-                        },
-                    },
-                },
-                "encoding": {"metadata": {"contentType": "application/json"}},
-            }
-        },
-    }
-}
-
-
 @router.post(
     "/deliveries",
     status_code=202,
-    openapi_extra=_FORM,
+    openapi_extra=describe_form(DeliveryMetadata),
     responses=responses(
         *LABEL_REFUSALS,
         errors.RequestInvalid,

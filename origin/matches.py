@@ -22,7 +22,7 @@ from catalogue.permissions import Action
 from origin.access import SESSION_REFUSALS, AnyListener, Caller, Parts, requires
 from origin.deliveries import Kin
 from origin.problems import Problem, describe_reason, responses
-from origin.receiving import Received, receive
+from origin.receiving import Received, describe_form, receive
 from origin.services import Services
 
 router = APIRouter(prefix="/v1/matches", tags=["matches"])
@@ -84,30 +84,12 @@ def _require_account(
 Owner = Annotated[Account, Depends(_require_account)]
 
 _REFUSALS = (*SESSION_REFUSALS, errors.RoleMayNot)
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["metadata", "master"],
-                    "properties": {
-                        "metadata": {"$ref": "#/components/schemas/FileSaid"},
-                        "master": {"type": "string", "format": "binary"},
-                    },
-                },
-                "encoding": {"metadata": {"contentType": "application/json"}},
-            }
-        },
-    }
-}
 
 
 @router.post(
     "",
     status_code=202,
-    openapi_extra=_FORM,
+    openapi_extra=describe_form(FileSaid),
     responses=responses(
         *_REFUSALS,
         errors.RequestInvalid,

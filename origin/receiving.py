@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from anyio import to_thread
 from fastapi import Request
+from pydantic import BaseModel
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
@@ -34,6 +35,26 @@ class Received:
 
     master: Incoming
     metadata: bytes
+
+
+def describe_form(said: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI account of a form that ``receive`` takes; ``said`` is its metadata."""
+    master = {
+        "type": "string",
+        "format": "binary",
+        "description": "WAV, FLAC, AIFF or ALAC, 16 or 24 bit, 44.1 to 192 kHz, mono or stereo; "
+        "or a lossy file",
+    }
+    metadata = {"$ref": f"#/components/schemas/{said.__name__}"}
+    form = {
+        "schema": {
+            "type": "object",
+            "required": ["metadata", "master"],
+            "properties": {"metadata": metadata, "master": master},
+        },
+        "encoding": {"metadata": {"contentType": "application/json"}},
+    }
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
 
 
 @asynccontextmanager
