@@ -259,6 +259,12 @@ class TooManyAttempts(TooMany):
     advice = "Wait as long as Retry-After says; then the right password opens again."
 
 
+class TooManyRequests(TooMany):
+    code = "too-many-requests"
+    title = "Asked too often"
+    advice = "Wait as long as Retry-After says; RateLimit tells in every answer how much is left."
+
+
 class PasswordUnfit(InvalidInput):
     code = "password-unfit"
     title = "The password cannot be used"

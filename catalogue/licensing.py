@@ -34,7 +34,7 @@ from catalogue.nouns import (
     Use,
     Window,
 )
-from catalogue.people import Account, Network, Role
+from catalogue.people import Account, Network, Plan, Role
 from catalogue.permissions import Action, may
 
 URL_LIFE = timedelta(hours=1)
@@ -50,7 +50,7 @@ class Listener:
 
     ``session`` is what signed URLs carry. ``role`` is None for a guest; ``label`` is the one that
     a listener of that role works for, ``account_id`` what an owner's tracks are known by.
-    ``plan_quality`` is what the subscription reaches.
+    ``plan_quality`` is what the subscription to ``plan`` reaches; a label's key has none.
     """
 
     session: str = GUEST_SESSION
@@ -58,6 +58,7 @@ class Listener:
     label: str | None = None
     account_id: AccountId | None = None
     territory: str | None = None
+    plan: Plan | None = None
     plan_quality: Quality = Quality.HIRES
 
 
@@ -73,8 +74,14 @@ def listener_of(account: Account, *, session: str, territory: str | None) -> Lis
         label=account.label if is_label else None,
         account_id=account.id,
         territory=account.territory or territory,
+        plan=account.plan,
         plan_quality=Quality.HIRES if is_label else account.plan.quality,
     )
+
+
+def guest_of(plan: Plan, *, territory: str | None) -> Listener:
+    """Return whoever has not signed in, where guests listen as if on ``plan``."""
+    return Listener(territory=territory, plan=plan, plan_quality=plan.quality)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

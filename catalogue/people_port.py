@@ -148,10 +148,11 @@ class Limits(Protocol):
     the last ``window``, as if spread evenly over it.
     """
 
-    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> Verdict:
-        """Count one more under each of ``keys`` if all have room, otherwise under none.
+    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
+        """Count ``count`` more under each of ``keys`` if all have room, otherwise under none.
 
-        The verdict is that of the fullest. No two callers ever get the same room.
+        ``count`` is no more than the limit's. The verdict is that of the fullest. No two callers
+        ever get the same room.
         """
 
     def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:

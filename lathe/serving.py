@@ -7,24 +7,32 @@ from datetime import timedelta
 from functools import cache
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from catalogue.errors import AddressUnavailable
 from catalogue.port import Atlas
 from lathe.wiring import House, build_intake, new_id, now, open_changes, open_ring
 from origin.app import build_app
+from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
 from origin.services import Services
+from origin.throttle import Throttle, parse_limits
 from protection.signing import UrlSigner
 
 
-def build_services(house: House) -> Services:
-    """Return the parts of an origin."""
+def build_services(house: House, registry: CollectorRegistry) -> Services:
+    """Return the parts of an origin, whose metrics are in ``registry``.
+
+    Raises SettingsInvalid.
+    """
     settings = house.settings
     return Services(
         keys=house.keys,
         accounts=house.accounts,
         sessions=house.sessions,
         limits=house.limits,
+        throttle=Throttle(house.limits, parse_limits(settings.limits), now=now),
+        measures=OriginMeasures(registry),
         playbacks=house.playbacks,
         tracks=house.tracks,
         jobs=house.jobs,
@@ -57,15 +65,17 @@ def _atlases(house: House) -> Callable[[str], Atlas]:
 class Origin:
     """An HTTP server that is bound on construction, so that its URL is known."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, registry: CollectorRegistry) -> None:
+        services = build_services(house, registry)
         self._socket = _bind(house.settings.host, house.settings.port)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         config = uvicorn.Config(
             build_app(
-                build_services(house),
+                services,
                 open_changes(house),
                 cache_bytes=house.settings.chunk_cache_bytes,
+                tells_all=house.settings.log_requests == "all",
             ),
             log_config=None,
             access_log=False,

@@ -63,6 +63,11 @@ class Settings(BaseModel):
         description="JSON list of networks whose X-Lathe-Territory and X-Forwarded-For are "
         "believed",
     )
+    limits: str = Field(
+        default="",
+        description="how often may be asked, where it is not as usual: `stream=300/min "
+        "login=5/15min`; of stream, search, library, recommendations, admin, login, plays, global",
+    )
     chunk_cache_bytes: int = Field(
         default=128 << 20, ge=0, description="bytes of chunks that an origin keeps in memory"
     )
@@ -73,6 +78,9 @@ class Settings(BaseModel):
     threads: int = Field(default=2, ge=1, le=64, description="masters pressed at once by a process")
     logs: Literal["text", "json"] = Field(
         default="text", description="how lines on stderr are written"
+    )
+    log_requests: Literal["refused", "all"] = Field(
+        default="refused", description="which requests the origin logs a line of"
     )
     metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="port of Prometheus metrics; empty: none"

@@ -179,14 +179,18 @@ def make_key(records: Records, label: str) -> str:
 
 
 def open_measures(
-    records: Records, *, of_the_plant: bool = False, port_offset: int = 0
+    records: Records,
+    registry: CollectorRegistry,
+    *,
+    of_the_plant: bool = False,
+    port_offset: int = 0,
 ) -> Measures:
-    """Return the metrics of this process, served over HTTP when the settings name a port.
+    """Return what workers measure, in the registry of this process.
 
-    Those ``of_the_plant`` are asked of the ledger whenever the metrics are read.
+    It is served over HTTP when the settings name a port. Those ``of_the_plant`` are asked of the
+    ledger whenever the metrics are read.
     """
     settings = records.settings
-    registry = CollectorRegistry()
     measures = Measures(registry)
     if settings.metrics_port is not None:
         if of_the_plant:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Annotated
+from ipaddress import IPv6Network, ip_address
+from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from catalogue import errors
+from catalogue.context import note
 from catalogue.errors import (
     AccountNotFound,
     KeyMissing,
@@ -18,11 +20,13 @@ from catalogue.errors import (
     SessionUnknown,
 )
 from catalogue.identifiers import parse_territory
-from catalogue.licensing import GUEST_SESSION, Listener, listener_of
+from catalogue.licensing import GUEST_SESSION, Listener, guest_of, listener_of
 from catalogue.nouns import AccountId
 from catalogue.people import Account, Role, Session
 from catalogue.permissions import Action, require
 from origin.services import TERRITORY_HEADER, Services
+from origin.throttle import Category
+from origin.visit import visit_of
 from protection.tokens import (
     hash_secret,
     is_session_token,
@@ -74,7 +78,7 @@ class Caller:
         return None if self.signed_in is None else self.signed_in.account.id
 
 
-def find_caller(parts: Parts, credentials: Credentials) -> Caller:
+def identify(parts: Services, credentials: HTTPAuthorizationCredentials | None) -> Caller:
     """Return who asks. Raises SessionUnknown, and KeyUnknown for what is no session's token."""
     if credentials is None:
         return Caller(role=None)
@@ -107,7 +111,54 @@ def _find_account(parts: Services, token: str) -> Caller:
     )
 
 
+def find_address(request: Request, parts: Parts) -> str:
+    """Return the network address of the client, as far as trusted edges vouch for it."""
+    return address_of(parts, _peer(request), request.headers.get("x-forwarded-for", ""))
+
+
+Address = Annotated[str, Depends(find_address)]
+
+
+def find_caller(
+    request: Request, parts: Parts, credentials: Credentials, address: Address
+) -> Caller:
+    """Return who asks. Raises what identify raises; TooManyRequests where that happens often."""
+    try:
+        caller = identify(parts, credentials)
+    except (KeyUnknown, SessionUnknown):
+        parts.throttle.admit(visit_of(request.scope), Category.GLOBAL, network_of(address))
+        raise
+    note(actor=name_of(caller), address=address)
+    return caller
+
+
 AnyCaller = Annotated[Caller, Depends(find_caller)]
+
+
+def name_of(caller: Caller) -> str:
+    """Return by what name a caller is told of: an account's id, a key's, or ``guest``."""
+    if caller.role is None:
+        return "guest"
+    return caller.account_id or caller.session
+
+
+def find_name(caller: AnyCaller, address: Address) -> str:
+    """Return by what name a caller is counted; guests by their network."""
+    return network_of(address) if caller.role is None else name_of(caller)
+
+
+Who = Annotated[str, Depends(find_name)]
+
+
+def counted(category: Category) -> Any:
+    """Return a dependency that counts a request. It raises TooManyRequests."""
+
+    async def count(request: Request, parts: Parts, who: Who) -> None:
+        visit = visit_of(request.scope)
+        if not parts.throttle.admit_at_once(visit, category, who):
+            await to_thread.run_sync(parts.throttle.admit, visit, category, who)
+
+    return Depends(count)
 
 
 def require_signed_in(caller: AnyCaller) -> SignedIn:
@@ -176,20 +227,19 @@ def find_listener(parts: Parts, caller: AnyCaller, territory: Territory) -> List
         )
     if parts.guests is None:
         raise SessionMissing("No session's token was sent.")
-    return Listener(territory=territory, plan_quality=parts.guests.quality)
+    return guest_of(parts.guests, territory=territory)
 
 
 AnyListener = Annotated[Listener, Depends(find_listener)]
 
 
-def find_address(request: Request, parts: Parts) -> str:
-    """Return the network address of the client, as far as trusted edges vouch for it.
+def address_of(parts: Services, peer: str, forwarded: str) -> str:
+    """Return the network address of a client, by its peer and ``X-Forwarded-For``.
 
     Each edge appends whom it speaks with to ``X-Forwarded-For``; what stands before the last that
     is no edge was written by the client.
     """
-    peer = _peer(request)
-    said = request.headers.get("x-forwarded-for", "").split(",")
+    said = forwarded.split(",")
     while is_trusted_edge(parts, peer) and said:
         before = said.pop().strip()
         if not _is_address(before):
@@ -198,7 +248,15 @@ def find_address(request: Request, parts: Parts) -> str:
     return peer
 
 
-Address = Annotated[str, Depends(find_address)]
+def network_of(address: str) -> str:
+    """Return what one client has for itself: an address, or 64 bits of one in IPv6."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(IPv6Network((found, 64), strict=False))
 
 
 def _peer(request: Request) -> str:

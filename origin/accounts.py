@@ -11,15 +11,17 @@ from catalogue.nouns import AccountId
 from catalogue.people import Account, Plan, Role
 from catalogue.people_port import StoredAccount
 from catalogue.permissions import Action
-from origin.access import SESSION_REFUSALS, Parts, requires
+from origin.access import SESSION_REFUSALS, Parts, counted, requires
 from origin.problems import responses
 from origin.sessions import AccountShown, hashing, show_account, store_password
+from origin.throttle import Category
 from protection.passwords import hash_password, require_fit
 
 router = APIRouter(
     prefix="/v1/accounts",
     tags=["accounts"],
-    dependencies=[Depends(requires(Action.MANAGE_ACCOUNTS))],
+    dependencies=[counted(Category.ADMIN), Depends(requires(Action.MANAGE_ACCOUNTS))],
+    responses=responses(errors.TooManyRequests),
 )
 
 _PAGE_MAX = 200

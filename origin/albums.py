@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any
 from urllib.parse import urljoin
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalogue import errors
@@ -13,11 +13,13 @@ from catalogue.licensing import may_stream
 from catalogue.nouns import AlbumId, TrackId
 from manifests.json import render_json
 from manifests.manifest import Manifest
-from origin.access import SESSION_REFUSALS, AnyListener, Parts
+from origin.access import SESSION_REFUSALS, AnyListener, Parts, Who, counted
 from origin.problems import Problem, describe, responses
+from origin.throttle import Category
 from origin.tracks import TrackSummary, Wished, grant_manifest, summarise
+from origin.visit import visit_of
 
-router = APIRouter(prefix="/v1", tags=["albums"])
+router = APIRouter(prefix="/v1", tags=["albums"], responses=responses(errors.TooManyRequests))
 
 _PREFETCHED_MAX = 10
 
@@ -71,7 +73,11 @@ class PrefetchedTracks(BaseModel):
     tracks: list[Prefetched]
 
 
-@router.get("/albums/{album_id}", responses=responses(*SESSION_REFUSALS, errors.AlbumNotFound))
+@router.get(
+    "/albums/{album_id}",
+    dependencies=[counted(Category.LIBRARY)],
+    responses=responses(*SESSION_REFUSALS, errors.AlbumNotFound),
+)
 def get_album(
     album_id: Annotated[str, Path(max_length=60)], parts: Parts, listener: AnyListener
 ) -> AlbumShown:
@@ -90,17 +96,28 @@ def get_album(
     )
 
 
-@router.post("/prefetch", responses=responses(*SESSION_REFUSALS, errors.RequestInvalid))
-def prefetch(coming: Coming, parts: Parts, listener: AnyListener, wish: Wished) -> PrefetchedTracks:
+@router.post(
+    "/prefetch",
+    dependencies=[counted(Category.STREAM)],
+    responses=responses(*SESSION_REFUSALS, errors.RequestInvalid),
+)
+def prefetch(
+    coming: Coming,
+    request: Request,
+    parts: Parts,
+    listener: AnyListener,
+    who: Who,
+    wish: Wished,
+) -> PrefetchedTracks:
     """Return the manifests of the tracks to come, and where their first chunks are.
 
     One that cannot be heard says why, and does not keep the others back.
     """
-    found = []
+    found, visit = [], visit_of(request.scope)
     for track_id in coming.tracks:
         url = f"/v1/tracks/{track_id}/manifest"
         try:
-            manifest = grant_manifest(parts, TrackId(track_id), listener, wish)
+            manifest = grant_manifest(parts, visit, TrackId(track_id), listener, who, wish)
         except LatheError as fault:
             if isinstance(fault, errors.Unavailable | errors.Broken):
                 raise

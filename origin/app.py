@@ -22,8 +22,8 @@ from origin import (
     similar,
     tracks,
 )
+from origin.entrance import Entrance
 from origin.fast.app import FastPath
-from origin.scripts import OpenToScripts
 from origin.services import Services
 
 _DESCRIPTION = """A chunked streaming origin for music. Labels deliver masters and watch their jobs;
@@ -78,14 +78,18 @@ class _Api(FastAPI):
         return document
 
 
-def build_app(services: Services, changes: Changes, *, cache_bytes: int) -> ASGIApp:
-    """Return what a server runs: the API, and before it the fast path.
+def build_app(
+    services: Services, changes: Changes, *, cache_bytes: int, tells_all: bool = False
+) -> ASGIApp:
+    """Return what a server runs: the entrance, behind it the fast path, and then the API.
 
-    It remembers up to ``cache_bytes`` of chunks, and forgets what it hears of in ``changes``.
+    It remembers up to ``cache_bytes`` of chunks, and forgets what it hears of in ``changes``. With
+    ``tells_all`` every answer is told of in the log.
     """
-    return FastPath(build_plain(services), services, changes, cache_bytes=cache_bytes)
+    fast = FastPath(build_api(services), services, changes, cache_bytes=cache_bytes)
+    return Entrance(fast, services.measures, tells_all=tells_all)
 
 
 def build_plain(services: Services) -> ASGIApp:
-    """Return the API, open to scripts of any site; its errors are, too."""
-    return OpenToScripts(build_api(services))
+    """Return the API alone, as it answers without the fast path."""
+    return Entrance(build_api(services), services.measures)

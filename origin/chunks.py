@@ -22,12 +22,15 @@ from storage.port import ObjectStore
 
 router = APIRouter(tags=["chunks"])
 
+OBJECT_PATH = "/s/{token}/{track_id}/{rendition_id}/{name}"
+"""Where the objects of renditions are."""
+
 _PIECE_BYTES = 256 << 10
 
 
 @get_and_head(
     router,
-    "/s/{token}/{track_id}/{rendition_id}/{name}",
+    OBJECT_PATH,
     responses=responses(
         errors.Untrusted,
         errors.UrlExpired,

@@ -25,13 +25,19 @@ from catalogue.nouns import (
     WorkQueue,
 )
 from catalogue.permissions import Action, may
-from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, require_label
+from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, counted, require_label
 from origin.problems import Problem, describe_reason, responses
 from origin.receiving import Received, describe_form, receive
 from origin.services import Services
+from origin.throttle import Category
 from origin.tracks import QualityName
 
-router = APIRouter(prefix="/v1", tags=["deliveries"])
+router = APIRouter(
+    prefix="/v1",
+    tags=["deliveries"],
+    dependencies=[counted(Category.GLOBAL)],
+    responses=responses(errors.TooManyRequests),
+)
 
 _TERRITORIES_MAX, _DEALS_MAX = 300, 100
 

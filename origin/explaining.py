@@ -10,11 +10,17 @@ from catalogue.identifiers import parse_home
 from catalogue.licensing import explain, listener_of
 from catalogue.nouns import AccountId, TrackId, Use
 from catalogue.permissions import Action
-from origin.access import SESSION_REFUSALS, Parts, requires
+from origin.access import SESSION_REFUSALS, Parts, counted, requires
 from origin.problems import responses
+from origin.throttle import Category
 from origin.tracks import Wished
 
-router = APIRouter(prefix="/v1", tags=["tracks"], dependencies=[Depends(requires(Action.EXPLAIN))])
+router = APIRouter(
+    prefix="/v1",
+    tags=["tracks"],
+    dependencies=[counted(Category.ADMIN), Depends(requires(Action.EXPLAIN))],
+    responses=responses(errors.TooManyRequests),
+)
 
 
 class Answer(BaseModel):

@@ -19,13 +19,19 @@ from catalogue.licensing import Listener, may_stream
 from catalogue.nouns import Job, JobId, JobState, TrackId, WorkQueue
 from catalogue.people import Account
 from catalogue.permissions import Action
-from origin.access import SESSION_REFUSALS, AnyListener, Caller, Parts, requires
+from origin.access import SESSION_REFUSALS, AnyListener, Caller, Parts, counted, requires
 from origin.deliveries import Kin
 from origin.problems import Problem, describe_reason, responses
 from origin.receiving import Received, describe_form, receive
 from origin.services import Services
+from origin.throttle import Category
 
-router = APIRouter(prefix="/v1/matches", tags=["matches"])
+router = APIRouter(
+    prefix="/v1/matches",
+    tags=["matches"],
+    dependencies=[counted(Category.SEARCH)],
+    responses=responses(errors.TooManyRequests),
+)
 
 _PAGE_MAX = 200
 

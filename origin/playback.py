@@ -14,11 +14,17 @@ from catalogue import errors
 from catalogue.errors import RequestInvalid
 from catalogue.nouns import SessionId, TrackId
 from catalogue.people import Lease, Playback, PlaybackState, Repeat
-from origin.access import SESSION_REFUSALS, Parts, Signed, SignedIn
+from origin.access import SESSION_REFUSALS, Parts, Signed, SignedIn, counted
 from origin.problems import responses
 from origin.services import Services
+from origin.throttle import Category
 
-router = APIRouter(prefix="/v1/playback", tags=["playback"])
+router = APIRouter(
+    prefix="/v1/playback",
+    tags=["playback"],
+    dependencies=[counted(Category.LIBRARY)],
+    responses=responses(errors.TooManyRequests),
+)
 
 LEASE_LIFE = timedelta(seconds=60)
 RENEW_AFTER = timedelta(seconds=20)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from catalogue import errors
+from catalogue.context import current, note
 from catalogue.errors import LatheError
 from catalogue.nouns import Reason
 
@@ -130,8 +131,14 @@ def install(app: FastAPI) -> None:
 def respond(
     fault: LatheError, headers: Mapping[str, str] | None = None, **extra: Any
 ) -> JSONResponse:
-    """Return the response for an error; ``extra`` are further members of the document."""
+    """Return the response for an error; ``extra`` are further members of the document.
+
+    It names the request that it answers (RFC 9457, 3.1.5).
+    """
     problem = describe(fault)
+    note(code=fault.code)
+    if (request_id := current().get("request_id")) is not None:
+        extra["instance"] = f"urn:lathe:request:{request_id}"
     sent = {"Cache-Control": "no-store"} | dict(headers or {})
     if problem.status == 401:
         sent["WWW-Authenticate"] = 'Bearer realm="lathe"'

@@ -8,7 +8,9 @@ from ipaddress import IPv4Network, IPv6Network
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Jobs, Keys, Tracks
+from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
+from origin.throttle import Throttle
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
 from workers.intake import Intake
@@ -31,6 +33,8 @@ class Services:
     accounts: Accounts
     sessions: Sessions
     limits: Limits
+    throttle: Throttle
+    measures: OriginMeasures
     playbacks: Playbacks
     tracks: Tracks
     jobs: Jobs

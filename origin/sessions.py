@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from ipaddress import IPv6Network, ip_address
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -15,17 +14,16 @@ from catalogue.errors import CredentialsWrong, TooManyAttempts
 from catalogue.identifiers import fold_address
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Account, Plan, Role, Session
-from catalogue.people_port import Limit, StoredAccount
-from origin.access import SESSION_REFUSALS, Address, Parts, Signed
+from catalogue.people_port import StoredAccount
+from origin.access import SESSION_REFUSALS, Address, Parts, Signed, counted, network_of
 from origin.problems import responses
 from origin.services import Services
+from origin.throttle import Category
 from protection.passwords import hash_password, is_outdated, is_password, require_fit
 from protection.tokens import hash_secret, make_session_token
 
-router = APIRouter(prefix="/v1", tags=["sessions"])
-
-SIGN_IN_LIMIT = Limit(count=5, window=timedelta(minutes=15))
-"""Failures by one address, and at one account."""
+router = APIRouter(prefix="/v1", tags=["sessions"], responses=responses(errors.TooManyRequests))
+_counted = [counted(Category.LIBRARY)]
 
 # Each hash takes 19 MiB while it is made, and a core.
 _HASHES_AT_ONCE = threading.BoundedSemaphore(2)
@@ -116,27 +114,34 @@ def sign_in(said: SignIn, response: Response, parts: Parts, address: Address) ->
     )
 
 
-@router.get("/sessions", responses=responses(*SESSION_REFUSALS))
+@router.get("/sessions", dependencies=_counted, responses=responses(*SESSION_REFUSALS))
 def list_sessions(own: Signed, parts: Parts) -> SessionList:
     """Return the devices on which the account is signed in."""
     found = parts.sessions.of(own.account.id, now=parts.now())
     return SessionList(sessions=[_show(each, own.session.id) for each in found])
 
 
-@router.delete("/sessions", status_code=204, responses=responses(*SESSION_REFUSALS))
+@router.delete(
+    "/sessions", dependencies=_counted, status_code=204, responses=responses(*SESSION_REFUSALS)
+)
 def sign_out_everywhere(own: Signed, parts: Parts) -> None:
     """Sign out on every device, this one too."""
     parts.sessions.close_all(own.account.id)
 
 
-@router.delete("/sessions/{session_id}", status_code=204, responses=responses(*SESSION_REFUSALS))
+@router.delete(
+    "/sessions/{session_id}",
+    dependencies=_counted,
+    status_code=204,
+    responses=responses(*SESSION_REFUSALS),
+)
 def sign_out(session_id: Annotated[str, Path(max_length=60)], own: Signed, parts: Parts) -> None:
     """Sign out on one device; ``current`` is the one that asks. It may be signed out already."""
     wanted = own.session.id if session_id == "current" else SessionId(session_id)
     parts.sessions.close(own.account.id, wanted)
 
 
-@router.get("/account", responses=responses(*SESSION_REFUSALS))
+@router.get("/account", dependencies=_counted, responses=responses(*SESSION_REFUSALS))
 def get_account(own: Signed) -> AccountShown:
     """Return the account that is signed in."""
     return show_account(own.account)
@@ -144,9 +149,10 @@ def get_account(own: Signed) -> AccountShown:
 
 @router.put(
     "/account/password",
+    dependencies=_counted,
     status_code=204,
     responses=responses(
-        *SESSION_REFUSALS, errors.CredentialsWrong, errors.PasswordUnfit, errors.TooManyAttempts
+        *SESSION_REFUSALS, errors.CredentialsWrong, errors.PasswordUnfit, errors.TooMany
     ),
 )
 def change_password(said: PasswordChange, own: Signed, parts: Parts, address: Address) -> None:
@@ -191,14 +197,14 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
     that succeeds is not held against anybody.
     """
     keys = [
-        f"sign-in:address:{_network_of(address)}",
+        f"sign-in:address:{network_of(address)}",
         f"sign-in:account:{hash_secret(fold_address(email))}",
     ]
-    now = parts.now()
-    verdict = parts.limits.take(keys, SIGN_IN_LIMIT, now=now)
+    now, limit = parts.now(), parts.throttle.limit(Category.LOGIN)
+    verdict = parts.limits.take(keys, limit, now=now)
     if not verdict.allowed:
         raise TooManyAttempts(
-            f"More than {SIGN_IN_LIMIT.count} attempts failed within a quarter of an hour.",
+            f"More than {limit.count} attempts failed within {limit.window}.",
             retry_after_s=verdict.retry_after_s,
         )
     stored = parts.accounts.find(email)
@@ -206,20 +212,9 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
         right = is_password(password, None if stored is None else stored.password)
     if stored is None or not right:
         raise CredentialsWrong("No account has this address with this password.")
-    parts.limits.give_back(keys, SIGN_IN_LIMIT, now=now)
+    parts.limits.give_back(keys, limit, now=now)
     _renew(parts, stored, password)
     return stored.account
-
-
-def _network_of(address: str) -> str:
-    """Return what one client has for itself: an address, or 64 bits of one in IPv6."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if found.version == 4:
-        return str(found)
-    return str(IPv6Network((found, 64), strict=False))
 
 
 def _renew(parts: Services, stored: StoredAccount, password: str) -> None:

@@ -8,17 +8,24 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from catalogue import errors
 from catalogue.errors import TrackNotReady
 from catalogue.licensing import Listener, grant_stream, may_stream
 from catalogue.nouns import Features, Measure, Sha256, Track, TrackId
 from catalogue.port import HeardMaster
 from catalogue.rules import SCORE_WEIGHTS
-from origin.access import AnyListener, Parts
+from origin.access import AnyListener, Parts, counted
 from origin.problems import responses
 from origin.services import Services
+from origin.throttle import Category
 from origin.tracks import STREAM_REFUSALS, TrackSummary, summarise
 
-router = APIRouter(prefix="/v1", tags=["tracks"])
+router = APIRouter(
+    prefix="/v1",
+    tags=["tracks"],
+    dependencies=[counted(Category.RECOMMENDATIONS)],
+    responses=responses(errors.TooManyRequests),
+)
 
 PER_ARTIST = 3
 _TRACKS, _TRACKS_MAX = 25, 100

@@ -12,17 +12,19 @@ from pydantic import BaseModel, Field
 
 from catalogue import errors
 from catalogue.errors import RequestInvalid, TrackNotFound, TrackNotReady
-from catalogue.licensing import Listener, Wish, grant_stream
+from catalogue.licensing import Grant, Listener, Wish, grant_stream
 from catalogue.nouns import Codec, Quality, RenditionId, Track, TrackId
 from catalogue.people import Network
 from manifests import dash, hls, json, manifest
 from manifests.manifest import AlbumPlace, Manifest, build_manifest
-from origin.access import SESSION_REFUSALS, AnyCaller, AnyListener, Parts
+from origin.access import SESSION_REFUSALS, AnyCaller, AnyListener, Parts, Who, counted
 from origin.problems import responses
 from origin.routes import get_and_head
 from origin.services import Services
+from origin.throttle import Category
+from origin.visit import Visit, visit_of
 
-router = APIRouter(prefix="/v1", tags=["tracks"])
+router = APIRouter(prefix="/v1", tags=["tracks"], responses=responses(errors.TooManyRequests))
 
 FACES: Mapping[str, tuple[Callable[[Manifest], bytes], str]] = {
     "manifest": (json.render_json, manifest.MEDIA_TYPE),
@@ -118,7 +120,11 @@ class TrackPage(BaseModel):
     next: str | None
 
 
-@router.get("/tracks", responses=responses(errors.RequestInvalid))
+@router.get(
+    "/tracks",
+    dependencies=[counted(Category.SEARCH)],
+    responses=responses(*SESSION_REFUSALS, errors.RequestInvalid),
+)
 def list_tracks(
     parts: Parts,
     after: Annotated[str, Query(max_length=60)] = "",
@@ -151,6 +157,7 @@ class TrackFeatures(BaseModel):
 
 @router.get(
     "/tracks/{track_id}/features",
+    dependencies=[counted(Category.LIBRARY)],
     responses=responses(*SESSION_REFUSALS, errors.TrackNotFound, errors.TrackNotReady),
 )
 def get_features(
@@ -174,17 +181,23 @@ def _declare_face(face: str, name: str, words: str, schema: dict[str, Any]) -> N
         request: Request,
         parts: Parts,
         listener: AnyListener,
+        who: Who,
         wish: Wished,
     ) -> Response:
-        return _fresh(request, grant_manifest(parts, TrackId(track_id), listener, wish), face)
+        visit = visit_of(request.scope)
+        manifest = grant_manifest(parts, visit, TrackId(track_id), listener, who, wish)
+        return _fresh(request, manifest, face)
 
     get_face.__name__ = name
     get_face.__doc__ = f"Return {words}, with signed URLs."
     _, media_type = FACES[face]
     answer = {"description": words, "content": {media_type: {"schema": schema}}}
-    get_and_head(router, f"/tracks/{{track_id}}/{face}", responses=_REFUSALS | {200: answer})(
-        get_face
-    )
+    get_and_head(
+        router,
+        f"/tracks/{{track_id}}/{face}",
+        responses=_REFUSALS | {200: answer},
+        dependencies=[counted(Category.STREAM)],
+    )(get_face)
 
 
 _declare_face(
@@ -202,22 +215,34 @@ _declare_face(
 _declare_face("manifest.mpd", "get_mpd", "the DASH manifest of a track", {"type": "string"})
 
 
-@router.get("/schemas/manifest.json")
+@router.get("/schemas/manifest.json", dependencies=[counted(Category.GLOBAL)])
 def get_manifest_schema() -> Response:
     """Return the JSON Schema of the JSON manifest."""
     return JSONResponse(json.read_schema(), media_type="application/schema+json")
 
 
-def grant_manifest(parts: Services, track_id: TrackId, listener: Listener, wish: Wish) -> Manifest:
-    """Return the manifest of a track for a listener. Raises what grant_stream raises."""
+def grant_manifest(
+    parts: Services, visit: Visit, track_id: TrackId, listener: Listener, who: str, wish: Wish
+) -> Manifest:
+    """Return the manifest of a track for a listener, who is counted as ``who``.
+
+    Raises what grant_stream raises, and TooManyRequests.
+    """
     track = parts.tracks.get(track_id)
     grant = grant_stream(track, listener, wish=wish, now=parts.now())
+    if parts.throttle.play(who, track_id):
+        visit.streams.append(describe_stream(grant, listener))
 
     def prefix(rendition: RenditionId) -> str:
         return TO_ROOT + parts.signer.sign(grant, rendition)
 
     place = find_place(parts, track)
     return build_manifest(track, grant, prefix, refresh_url="manifest", place=place)
+
+
+def describe_stream(grant: Grant, listener: Listener) -> tuple[str, str]:
+    """Return quality and plan of a stream, as they are counted."""
+    return grant.quality.label, listener.plan or "none"
 
 
 def find_place(parts: Services, track: Track) -> AlbumPlace | None:

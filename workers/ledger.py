@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from catalogue.context import bound
 from catalogue.errors import JobLost, LatheError, Measure, Stopped, Unavailable, Unexpected
 from catalogue.nouns import Job, JobId, Reason, WorkQueue
 from catalogue.port import Jobs, WorkerName
-from workers.context import bound
 from workers.measures import Measures
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ for i = 1, #KEYS, 2 do
   local b = tonumber(redis.call('GET', KEYS[i + 1]) or '0')
   if c * window + b * left > full then full, now, before = c * window + b * left, c, b end
 end
-if step > 0 and full + window > most * window then return {0, now, before} end
+if step > 0 and full + step * window > most * window then return {0, now, before} end
 for i = 1, #KEYS, 2 do
   if step > 0 or tonumber(redis.call('GET', KEYS[i]) or '0') > 0 then
     redis.call('INCRBY', KEYS[i], step)
@@ -47,10 +47,10 @@ class RedisLimits:
     def __init__(self, client: Redis) -> None:
         self._count: Any = client.register_script(_COUNT)
 
-    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> Verdict:
+    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
         """See Limits.take."""
-        allowed, count, before = self._change(keys, limit, now, 1)
-        return _judge(limit, now, bool(allowed), count, before)
+        allowed, found, before = self._change(keys, limit, now, count)
+        return _judge(limit, now, bool(allowed), found, before, count)
 
     def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:
         """See Limits.give_back."""
@@ -77,20 +77,20 @@ class MemoryLimits:
         self._counts: dict[tuple[str, int], tuple[int, float]] = {}
         self._lock = Lock()
 
-    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> Verdict:
+    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
         """See Limits.take."""
         turn, elapsed_ms = _place(limit, now)
         window_ms = limit.window // _MS
         with self._lock:
-            found = [(self._get(key, turn), self._get(key, turn - 1)) for key in keys]
-            count, before = max(
-                found, key=lambda each: _weigh(each[0], each[1], window_ms, elapsed_ms)
+            each_of_them = [(self._get(key, turn), self._get(key, turn - 1)) for key in keys]
+            found, before = max(
+                each_of_them, key=lambda each: _weigh(each[0], each[1], window_ms, elapsed_ms)
             )
-            full = _weigh(count, before, window_ms, elapsed_ms)
-            allowed = full + window_ms <= limit.count * window_ms
+            full = _weigh(found, before, window_ms, elapsed_ms)
+            allowed = full + count * window_ms <= limit.count * window_ms
             if allowed:
-                self._add(keys, turn, limit, now, 1)
-        return _judge(limit, now, allowed, count + allowed, before)
+                self._add(keys, turn, limit, now, count)
+        return _judge(limit, now, allowed, found + allowed * count, before, count)
 
     def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:
         """See Limits.give_back."""
@@ -120,16 +120,20 @@ def _weigh(count: int, before: int, window_ms: int, elapsed_ms: int) -> int:
     return count * window_ms + before * (window_ms - elapsed_ms)
 
 
-def _judge(limit: Limit, now: datetime, allowed: bool, count: int, before: int) -> Verdict:
+def _judge(
+    limit: Limit, now: datetime, allowed: bool, count: int, before: int, wanted: int
+) -> Verdict:
+    """Return the verdict on ``wanted`` more, where ``count`` and ``before`` are there by now."""
     window_ms = limit.window // _MS
     _, elapsed_ms = _place(limit, now)
     if allowed:
         room = limit.count * window_ms - _weigh(count, before, window_ms, elapsed_ms)
         return Verdict(allowed=True, remaining=max(0, room // window_ms), retry_after_s=0)
-    if count < limit.count:
+    most = limit.count - wanted
+    if count <= most:
         # Within this window, once enough of the one before has slid out.
-        wait_ms = window_ms - (limit.count - 1 - count) * window_ms // before - elapsed_ms
+        wait_ms = window_ms - (most - count) * window_ms // before - elapsed_ms
     else:
         # In the next one, once enough of this has.
-        wait_ms = 2 * window_ms - elapsed_ms - (limit.count - 1) * window_ms // count
+        wait_ms = 2 * window_ms - elapsed_ms - most * window_ms // count
     return Verdict(allowed=False, remaining=0, retry_after_s=max(1, -(-wait_ms // 1000)))

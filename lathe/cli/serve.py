@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import click
+from prometheus_client import CollectorRegistry
 
 from lathe.logs import set_up
 from lathe.settings import read_settings
@@ -33,8 +34,9 @@ def command(folder: Path | None) -> None:
     house = open_house(read_settings())
     if house.settings.logs == "json":
         set_up("json", logging.INFO)
-    origin = Origin(house)
-    measures = open_measures(house, of_the_plant=True)
+    registry = CollectorRegistry()
+    origin = Origin(house, registry)
+    measures = open_measures(house, registry, of_the_plant=True)
     click.echo(f"origin: {origin.url}")
     _print_development_key(house)
     plant = build_plant(house, measures) if house.settings.queue == INLINE else None

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 
 import click
+from prometheus_client import CollectorRegistry
 
 from catalogue.errors import SettingsInvalid
 from catalogue.nouns import WorkQueue
@@ -75,7 +76,9 @@ def _work(
     if set(queues) == {WorkQueue.BULK}:
         os.nice(_BULK_NICENESS)
     house = open_house(settings)
-    plant = build_plant(house, open_measures(house, port_offset=number), queues)
+    plant = build_plant(
+        house, open_measures(house, CollectorRegistry(), port_offset=number), queues
+    )
     plant.start()
     log.info("started", extra={"queues": ",".join(queues), "threads": settings.threads})
     stop.wait()

@@ -4,10 +4,12 @@ from anyio import to_thread
 from starlette.types import Scope, Send
 
 from catalogue.nouns import RenditionId, StoredObject, TrackId
-from origin.fast.cache import Collapsed, Remembered
+from origin.chunks import OBJECT_PATH
 from origin.fast.http import Headers, names, read_headers, send_answer
 from origin.objects import plan_answer
+from origin.remembered import Collapsed, Remembered
 from origin.services import Services
+from origin.visit import visit_of
 from storage.keys import rendition_key
 
 _WANTED = names(["Range", "If-Range", "If-None-Match"])
@@ -47,8 +49,11 @@ class FastChunks:
         known = parts.published.recall(rendition)
         stored = None if known is None else known[1].get(name)
         asked = read_headers(scope, _WANTED)
-        if stored is None or asked is None:
+        if known is None or stored is None or asked is None:
             return False
+        visit_of(scope).route = OBJECT_PATH
+        session = token.split(".", 3)[2]
+        parts.measures.see_stream(session, rendition_id, known[0].tier.name)
         if asked:
             return await self._answer_part(scope, send, rendition, stored, asked)
         body = await self._whole(rendition, stored)
@@ -75,6 +80,7 @@ class FastChunks:
         if answer.span is not None and scope["method"] != "HEAD":
             start, end = answer.span
             whole = self._bodies.get((rendition, stored.name))
+            self._parts.measures.count_cache("chunks", whole is not None)
             if whole is not None:
                 body = memoryview(whole)[start:end]
             elif end - start <= _RANGE_MAX_BYTES:
@@ -88,6 +94,7 @@ class FastChunks:
     async def _whole(self, rendition: RenditionId, stored: StoredObject) -> bytes | None:
         place = rendition, stored.name
         body = self._bodies.get(place)
+        self._parts.measures.count_cache("chunks", body is not None)
         if body is None and stored.size_bytes <= self._largest_bytes:
             body = await self._read(rendition, stored, 0, stored.size_bytes)
             self._bodies.put(place, body)

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 
 from starlette.types import Scope, Send
 
-from origin.scripts import HEADERS
-
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -21,8 +19,8 @@ def read_headers(scope: Scope, wanted: frozenset[bytes]) -> dict[bytes, bytes] |
 
 
 async def send_answer(send: Send, status: int, headers: Headers, body: bytes | memoryview) -> None:
-    """Send an answer whole, open to scripts."""
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *HEADERS]})
+    """Send an answer whole."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -17,6 +17,7 @@ from catalogue.licensing import (
     Listener,
     Wish,
     grant_stream,
+    guest_of,
     listener_of,
     next_turn,
 )
@@ -25,19 +26,22 @@ from catalogue.people import Network
 from catalogue.people_port import Changes
 from manifests.manifest import AlbumPlace, build_manifest
 from manifests.template import Template, build_template, write_times
-from origin.access import SignedIn, find_caller, is_trusted_edge
-from origin.fast.cache import Collapsed, Remembered
+from origin.access import SignedIn, address_of, identify, is_trusted_edge, network_of
 from origin.fast.http import Headers, names, read_headers, send_answer
+from origin.remembered import Collapsed, Remembered
 from origin.services import TERRITORY_HEADER, Services
+from origin.throttle import Category
 from origin.tracks import (
     CODECS_MAX,
     FACES,
     TO_ROOT,
     WORTH_ZIPPING_BYTES,
     QualityName,
+    describe_stream,
     find_place,
     parse_wish,
 )
+from origin.visit import visit_of
 
 KNOWN_FOR = timedelta(seconds=30)
 """How long a listener or a track is gone by without being asked for again."""
@@ -52,9 +56,12 @@ _WANTED = names(
         "X-Network-Type",
         "Accept-Encoding",
         TERRITORY_HEADER,
+        "X-Forwarded-For",
     ]
 )
 _PREFERRED, _NETWORK = b"x-preferred-quality", b"x-network-type"
+_FORWARDED = b"x-forwarded-for"
+_ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
 _TERRITORY = TERRITORY_HEADER.encode("ascii")
 _CALLERS, _TRACKS, _WISHES, _GRANTS_OF_A_TRACK = 50_000, 20_000, 1024, 256
 _TEMPLATES_BYTES = 128 << 20
@@ -107,6 +114,7 @@ class FastManifests:
         self._templates: Remembered[tuple[object, ...], Template] = Remembered(
             _TEMPLATES_BYTES, lambda template: template.size_bytes
         )
+        self._networks: Remembered[tuple[str, bytes], str] = Remembered(_CALLERS)
         self._loading: Collapsed[tuple[object, ...], object] = Collapsed()
         self._turn = self._editions = 0
 
@@ -118,21 +126,34 @@ class FastManifests:
         self._hear()
         track_id, _, face = scope["path"][len(PREFIX) :].partition("/")
         asked = read_headers(scope, _WANTED)
-        if face not in FACES or asked is None:
+        if not track_id or face not in FACES or asked is None:
             return False
         wish = self._wish(scope["query_string"], asked)
         listener = await self._listener(scope, asked)
         if listener is None or wish is None:
             return False
-        known = self._recall_track(track_id) or await self._learn_track(track_id)
+        visit, who = visit_of(scope), listener.account_id or self._network(scope, asked)
+        visit.route = _ROUTES[face]
+        if not self._parts.throttle.admit_at_once(visit, Category.STREAM, who):
+            await to_thread.run_sync(self._parts.throttle.admit, visit, Category.STREAM, who)
+        known = self._recall_track(track_id)
+        self._parts.measures.count_cache("tracks", known is not None)
+        if known is None:
+            known = await self._learn_track(track_id)
         granted = self._grant(known, listener, wish)
         key = known.edition, face, granted.grant.quality, granted.prefixes
         template = self._templates.get(key)
+        self._parts.measures.count_cache("templates", template is not None)
         if template is None:
             template = await self._learn_template(known, granted.grant, face)
             if template is None:
                 return False
             self._templates.put(key, template)
+        throttle = self._parts.throttle
+        if not throttle.is_playing(who, track_id) and await to_thread.run_sync(
+            throttle.play, who, track_id
+        ):
+            visit.streams.append(describe_stream(granted.grant, listener))
         signed = self._parts.signer.sign_all(
             expires=granted.expires, session=listener.session, prefixes=granted.prefixes
         )
@@ -187,10 +208,13 @@ class FastManifests:
         if token is None:
             if parts.guests is None:
                 return None
-            return Listener(territory=territory, plan_quality=parts.guests.quality)
+            return guest_of(parts.guests, territory=territory)
         if not token.startswith(_BEARER):
             return None
-        known = self._recall_caller(token) or await self._learn_caller(token)
+        known = self._recall_caller(token)
+        parts.measures.count_cache("callers", known is not None)
+        if known is None:
+            known = await self._learn_caller(token)
         if known is None:
             return None
         listener = known.listeners.get(territory)
@@ -200,6 +224,17 @@ class FastManifests:
             known.listeners[territory] = listener
         return listener
 
+    def _network(self, scope: Scope, asked: dict[bytes, bytes]) -> str:
+        """Return by what a guest is counted."""
+        peer = scope["client"][0] if scope["client"] else ""
+        key = peer, asked.get(_FORWARDED, b"")
+        network = self._networks.get(key)
+        if network is None:
+            address = address_of(self._parts, peer, key[1].decode("latin-1"))
+            network = network_of(address)
+            self._networks.put(key, network)
+        return network
+
     def _recall_caller(self, token: bytes) -> _KnownCaller | None:
         known = self._callers.get(token)
         if known is None or known.until <= self._parts.now():
@@ -208,13 +243,13 @@ class FastManifests:
         return known if changed is None or changed <= known.turn else None
 
     async def _learn_caller(self, token: bytes) -> _KnownCaller | None:
-        """Ask whose session a token is. Raises what find_caller raises."""
+        """Ask whose session a token is. Raises what identify raises."""
         parts, turn = self._parts, self._turn
         said = token.decode("latin-1").partition(" ")[2]
 
         def find() -> SignedIn | None:
             credentials = HTTPAuthorizationCredentials(scheme="Bearer", credentials=said)
-            return find_caller(parts, credentials).signed_in
+            return identify(parts, credentials).signed_in
 
         async def load() -> SignedIn | None:
             return await to_thread.run_sync(find)

@@ -39,6 +39,17 @@ def test_so_much_is_allowed_and_no_more(limits: Limits) -> None:
     assert take(limits, "bob")
 
 
+def test_several_are_taken_at_once_or_none(limits: Limits) -> None:
+    verdicts = [limits.take(["ada"], FIVE, now=NOON, count=count) for count in (3, 3, 2, 1)]
+    assert [each.allowed for each in verdicts] == [True, False, True, False]
+    assert [each.remaining for each in verdicts] == [2, 0, 0, 0]
+    assert limits.take(["bob"], FIVE, now=NOON, count=3).allowed
+    refused = limits.take(["bob"], FIVE, now=NOON, count=3)
+    later = NOON + timedelta(seconds=refused.retry_after_s)
+    assert not limits.take(["bob"], FIVE, now=later - timedelta(seconds=1), count=3).allowed
+    assert limits.take(["bob"], FIVE, now=later, count=3).allowed
+
+
 def test_all_keys_must_have_room_and_none_is_counted_without(limits: Limits) -> None:
     for _ in range(5):
         assert take(limits, "address", "ada")
@@ -79,7 +90,7 @@ def test_many_at_once_get_no_more_than_there_is(limits: Limits) -> None:
 
 
 _steps = st.lists(
-    st.tuples(st.sampled_from(["ada", "bob"]), st.floats(0, 20), st.booleans()), max_size=40
+    st.tuples(st.sampled_from(["ada", "bob"]), st.floats(0, 20), st.integers(0, 3)), max_size=40
 )
 
 
@@ -88,20 +99,21 @@ _steps = st.lists(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_redis_judges_as_the_process_does(
-    redis_server: RedisServer, steps: list[tuple[str, float, bool]], count: int
+    redis_server: RedisServer, steps: list[tuple[str, float, int]], count: int
 ) -> None:
     limit = Limit(count=count, window=timedelta(seconds=10))
     client = open_redis(redis_server.url)
     client.flushdb()
     both: tuple[Limits, Limits] = MemoryLimits(), RedisLimits(client)
     now = NOON
-    for key, after_s, gives_back in steps:
+    for key, after_s, wanted in steps:
         now += timedelta(seconds=after_s)
-        if gives_back:
+        if not wanted:
             for each in both:
                 each.give_back([key], limit, now=now)
             continue
-        one, other = (each.take([key, "shared"], limit, now=now) for each in both)
+        wanted = min(wanted, count)
+        one, other = (each.take([key, "shared"], limit, now=now, count=wanted) for each in both)
         assert one == other
     client.close()
 

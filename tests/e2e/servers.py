@@ -21,6 +21,10 @@ from tests.audio_tools import FIXTURES
 
 LATHE = str(Path(sys.executable).with_name("lathe"))
 PASSWORD = "correct horse battery"
+PLENTY = " ".join(
+    f"{category}=1000000/min"
+    for category in ("stream", "search", "library", "recommendations", "admin", "plays", "global")
+)
 HANG_S = 60.0
 """Longer than anything here takes: what is not there by then never comes."""
 
@@ -132,7 +136,8 @@ def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
 class Plant(Program):
     """``lathe serve`` on a state folder, with settings by their names without ``LATHE_``.
 
-    Guests hear all that the best plan reaches, unless the settings say otherwise.
+    Guests hear all that the best plan reaches, and nobody asks too often but by failing to sign
+    in, unless the settings say otherwise.
     """
 
     def __init__(
@@ -141,7 +146,13 @@ class Plant(Program):
         self.state = state
         state.mkdir(parents=True, exist_ok=True)
         named = {f"LATHE_{name}": value for name, value in settings.items()}
-        plain = {"LATHE_STATE": str(state), "LATHE_PORT": "0", "LATHE_GUESTS": "premium", **named}
+        plain = {
+            "LATHE_STATE": str(state),
+            "LATHE_PORT": "0",
+            "LATHE_GUESTS": "premium",
+            "LATHE_LIMITS": PLENTY,
+            **named,
+        }
         self.environment = plain | dict(environment or {})
         log = state.with_name(f"{state.name}-serve.log")
         super().__init__([*self._prefix(), LATHE, "serve"], self.environment, log)

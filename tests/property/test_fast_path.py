@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message
 
+from catalogue.fleeting.limits import MemoryLimits
 from catalogue.identifiers import WORLDWIDE
 from catalogue.licensing import Listener, grant_stream
 from catalogue.nouns import (
@@ -29,13 +31,15 @@ from catalogue.nouns import (
     Window,
 )
 from catalogue.people import Plan, Role, Session
-from catalogue.people_port import StoredAccount
+from catalogue.people_port import Limit, StoredAccount
 from lathe.serving import build_services
 from lathe.settings import Settings
 from lathe.wiring import House, open_changes, open_house
 from origin.app import build_app, build_plain
+from origin.entrance import Entrance
 from origin.fast.app import FastPath
 from origin.services import Services
+from origin.throttle import USUAL, Category, Throttle
 from protection.tokens import make_session_token
 from storage.keys import ObjectKey, rendition_key
 from storage.local import LocalStore
@@ -66,9 +70,12 @@ class Both:
 
     house: House
     plain: ASGIApp
-    fast: FastPath
+    fast: ASGIApp
     services: Services
     rendition: Rendition
+
+
+PLENTY = {category: replace(limit, count=10**9) for category, limit in USUAL.items()}
 
 
 class Clock:
@@ -119,10 +126,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             expires_at=AT + timedelta(days=30),
         )
         house.sessions.open(session, token)
-    services = replace(build_services(house), now=CLOCK)
+    services = replace(
+        build_services(house, CollectorRegistry()),
+        now=CLOCK,
+        throttle=Throttle(house.limits, PLENTY, now=CLOCK),
+    )
     changes = open_changes(house)
     fast = build_app(services, changes, cache_bytes=1 << 20)
-    assert isinstance(fast, FastPath)
     rendition = house.tracks.get(ONE).renditions[0]
     yield Both(house, build_plain(services), fast, services, rendition)
     changes.close()
@@ -186,7 +196,10 @@ async def ask(
         "raw_path": path.encode("utf-8", "surrogatepass"),
         "query_string": query.encode("latin-1"),
         "root_path": "",
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in headers],
+        "headers": [
+            (name.lower().encode(), value.encode("latin-1"))
+            for name, value in [*headers, ("X-Request-Id", "request-1")]
+        ],
         "client": ("127.0.0.1", 5000),
         "server": ("127.0.0.1", 8600),
         "state": {},
@@ -195,7 +208,8 @@ async def ask(
     start, *rest = sent
     found: dict[bytes, list[bytes]] = {}
     for name, value in start["headers"]:
-        found.setdefault(name.lower(), []).append(value)
+        # How much is left is less each time.
+        found.setdefault(name.lower(), []).append(b"" if name == b"ratelimit" else value)
     body = b"".join(message.get("body", b"") for message in rest)
     if found.get(b"content-encoding") == [b"gzip"]:
         # How it is packed may differ, and what it comes to.
@@ -341,6 +355,29 @@ def test_a_header_that_stands_there_twice_means_the_same(both: Both) -> None:
         compare(both, "GET", f"/v1/tracks/{ONE}/manifest", "", *said)
 
 
+def test_what_is_too_often_is_refused_by_both_in_the_same_words(both: Both) -> None:
+    CLOCK.now = AT
+    few = {**PLENTY, Category.STREAM: Limit(count=3, window=timedelta(minutes=1))}
+
+    async def run(path: str, *headers: tuple[str, str]) -> list[list[Answer]]:
+        found = []
+        for build in (
+            build_plain,
+            lambda services: build_app(services, open_changes(both.house), cache_bytes=0),
+        ):
+            throttle = Throttle(MemoryLimits(), few, now=CLOCK)
+            app = build(replace(both.services, throttle=throttle))
+            found.append([await ask(app, "GET", path, "", headers) for _ in range(5)])
+        return found
+
+    for headers in ([], [bearer(BEST_TOKEN)]):
+        plain, fast = asyncio.run(run(f"/v1/tracks/{ONE}/manifest", *headers))
+        assert plain == fast
+        assert [answer[0] for answer in plain] == [200] * 3 + [429] * 2
+        assert plain[4][1][b"ratelimit-policy"] == [b'"stream";q=3;w=60']
+        assert int(plain[4][1][b"retry-after"][0]) > 0
+
+
 def test_most_requests_never_reach_the_framework(both: Both) -> None:
     CLOCK.now = AT
     requests = [
@@ -358,7 +395,9 @@ def test_most_requests_never_reach_the_framework(both: Both) -> None:
     async def run() -> list[int]:
         for path, headers in requests:
             await ask(both.fast, "GET", path, "", headers)
-        alone = FastPath(unreachable, both.services, open_changes(both.house), cache_bytes=1 << 20)
+        changes = open_changes(both.house)
+        fast = FastPath(unreachable, both.services, changes, cache_bytes=1 << 20)
+        alone = Entrance(fast, both.services.measures)
         both.services.published.load(both.rendition.id)
         return [(await ask(alone, "GET", path, "", headers))[0] for path, headers in requests]
 
@@ -414,7 +453,7 @@ def test_a_store_that_is_away_is_told_in_the_same_words(
     services = replace(both.services, store=LocalStore(away))
     both.services.published.load(both.rendition.id)
     plain = build_plain(services)
-    fast = FastPath(plain, services, open_changes(both.house), cache_bytes=1 << 20)
+    fast = build_app(services, open_changes(both.house), cache_bytes=1 << 20)
     url = sign(both, AT) + "00000.ogg"
 
     async def run() -> int:
@@ -443,7 +482,7 @@ def test_requests_for_one_cold_chunk_read_it_once(both: Both) -> None:
     store = Counting(both.house.settings.state / "store", reads)
     counted = replace(both.services, store=store)
     both.services.published.load(both.rendition.id)
-    fast = FastPath(both.plain, counted, open_changes(both.house), cache_bytes=1 << 20)
+    fast = build_app(counted, open_changes(both.house), cache_bytes=1 << 20)
     url = sign(both, AT) + "00000.ogg"
 
     async def run() -> list[Answer]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from catalogue.context import bound, current
 from lathe.logs import set_up
-from workers.context import bound, current
 
 log = logging.getLogger("test.logs")
 

@@ -3,6 +3,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from catalogue.errors import SettingsInvalid
 from lathe.serving import build_services
@@ -152,7 +153,7 @@ def test_an_origin_says_where_listeners_are(
     monkeypatch.setenv("LATHE_TERRITORY", territory)
     monkeypatch.setenv("LATHE_STATE", str(tmp_path))
     house = open_house(read_settings())
-    assert build_services(house).territory == "US"
+    assert build_services(house, CollectorRegistry()).territory == "US"
     house.engine.dispose()
 
 

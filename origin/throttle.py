@@ -1,0 +1,204 @@
+"""How often everybody may ask for what.
+
+What is asked for often is counted ahead in small lots, so that few requests wait for Redis; a lot
+is good for the fixed window that it was counted in. Where Redis is away, each process counts by
+itself.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from threading import Lock
+
+from catalogue.errors import SettingsInvalid, TooManyRequests, Unavailable
+from catalogue.fleeting.limits import MemoryLimits
+from catalogue.people_port import Limit, Limits, Verdict
+from origin.remembered import Remembered
+from origin.visit import Visit
+
+
+class Category(StrEnum):
+    """What requests are counted as; each but a sign-in and a play is one of these."""
+
+    STREAM = "stream"
+    SEARCH = "search"
+    LIBRARY = "library"
+    RECOMMENDATIONS = "recommendations"
+    ADMIN = "admin"
+    LOGIN = "login"
+    PLAYS = "plays"
+    GLOBAL = "global"
+
+
+_MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
+
+USUAL: Mapping[Category, Limit] = {
+    Category.STREAM: Limit(count=300, window=_MINUTE),
+    Category.SEARCH: Limit(count=30, window=_MINUTE),
+    Category.LIBRARY: Limit(count=100, window=_MINUTE),
+    Category.RECOMMENDATIONS: Limit(count=20, window=_MINUTE),
+    Category.ADMIN: Limit(count=50, window=_MINUTE),
+    Category.LOGIN: Limit(count=5, window=15 * _MINUTE),
+    Category.PLAYS: Limit(count=1000, window=_DAY),
+    Category.GLOBAL: Limit(count=100, window=_MINUTE),
+}
+
+PLAY_LASTS = timedelta(hours=1)
+"""Within this, a track that is asked for again is still the same play."""
+
+_UNITS = {"s": timedelta(seconds=1), "min": _MINUTE, "h": 60 * _MINUTE, "day": _DAY}
+_SAID = re.compile(r"([a-z]+)=([1-9][0-9]{0,8})/([1-9][0-9]{0,4})?(s|min|h|day)")
+_LOTS = 30
+_KNOWN = 100_000
+
+
+def parse_limits(text: str) -> Mapping[Category, Limit]:
+    """Return the usual limits with those of ``text``: ``stream=300/min login=5/15min``.
+
+    Raises SettingsInvalid.
+    """
+    limits = dict(USUAL)
+    for word in text.split():
+        said = _SAID.fullmatch(word)
+        if said is None or said[1] not in list(Category):
+            raise SettingsInvalid(
+                "Limits are written as stream=300/min or login=5/15min, for "
+                f"{', '.join(Category)}.",
+                setting="LATHE_LIMITS",
+            )
+        window = int(said[3] or 1) * _UNITS[said[4]]
+        limits[Category(said[1])] = Limit(count=int(said[2]), window=window)
+    return limits
+
+
+@dataclass(slots=True)
+class _Lot:
+    """What is left of what was counted ahead, in which window, and how much could be counted."""
+
+    turn: int
+    left: int
+    remaining: int
+
+
+class Throttle:
+    """Counts requests and plays, and refuses those that are too many. Threads may share it."""
+
+    def __init__(
+        self, limits: Limits, allowed: Mapping[Category, Limit], *, now: Callable[[], datetime]
+    ) -> None:
+        self._limits, self._allowed, self._now = limits, allowed, now
+        self._own = MemoryLimits()
+        self._lots: Remembered[tuple[Category, str], _Lot] = Remembered(_KNOWN)
+        self._plays: Remembered[tuple[str, str], datetime] = Remembered(_KNOWN)
+        self._lock = Lock()
+        self._policies = {
+            category: f'"{category}";q={limit.count};w={limit.window // timedelta(seconds=1)}'
+            for category, limit in allowed.items()
+        }
+
+    def limit(self, category: Category) -> Limit:
+        """Return how often something may be done."""
+        return self._allowed[category]
+
+    def admit_at_once(self, visit: Visit, category: Category, who: str) -> bool:
+        """Count a request of ``who`` if that needs no waiting; return whether it is counted.
+
+        Raises TooManyRequests where it was refused before.
+        """
+        if visit.refused is not None:
+            raise visit.refused
+        if not visit.admitted:
+            with self._lock:
+                verdict = self._recall(category, who)
+            if verdict is None:
+                return False
+            self._note(visit, category, verdict)
+        return True
+
+    def admit(self, visit: Visit, category: Category, who: str) -> None:
+        """Count a request of ``who``, once however often it is asked. Raises TooManyRequests."""
+        if self.admit_at_once(visit, category, who):
+            return
+        verdict = self._take(category, who)
+        self._note(visit, category, verdict)
+        if not verdict.allowed:
+            visit.refused = self._refuse(category, verdict)
+            raise visit.refused
+
+    def is_playing(self, who: str, track_id: str) -> bool:
+        """Return whether ``who`` began to play a track within ``PLAY_LASTS``, as far as known."""
+        with self._lock:
+            began = self._plays.get((who, track_id))
+        return began is not None and timedelta() <= self._now() - began < PLAY_LASTS
+
+    def play(self, who: str, track_id: str) -> bool:
+        """Count a play unless it goes on; return whether it begins. Raises TooManyRequests."""
+        if self.is_playing(who, track_id):
+            return False
+        with self._lock:
+            verdict = self._recall(Category.PLAYS, who)
+        if verdict is None:
+            verdict = self._take(Category.PLAYS, who)
+        if not verdict.allowed:
+            raise self._refuse(Category.PLAYS, verdict)
+        with self._lock:
+            self._plays.put((who, track_id), self._now())
+        return True
+
+    def _recall(self, category: Category, who: str) -> Verdict | None:
+        """Use one of what was counted ahead, if any is left."""
+        lot = self._lots.get((category, who))
+        if lot is None or not lot.left or lot.turn != self._turn(category):
+            return None
+        lot.left -= 1
+        return Verdict(allowed=True, remaining=lot.remaining + lot.left, retry_after_s=0)
+
+    def _take(self, category: Category, who: str) -> Verdict:
+        limit, turn = self._allowed[category], self._turn(category)
+        size = max(1, limit.count // _LOTS)
+        verdict = self._count(category, who, size)
+        if not verdict.allowed and size > 1:
+            size, verdict = 1, self._count(category, who, 1)
+        if not verdict.allowed or size == 1:
+            return verdict
+        with self._lock:
+            known = self._lots.get((category, who))
+            left = size - 1
+            if known is not None and known.turn == turn:
+                left += known.left
+            self._lots.put((category, who), _Lot(turn, left, verdict.remaining))
+        return Verdict(allowed=True, remaining=verdict.remaining + left, retry_after_s=0)
+
+    def _count(self, category: Category, who: str, count: int) -> Verdict:
+        key, limit, now = f"{category}:{who}", self._allowed[category], self._now()
+        try:
+            return self._limits.take([key], limit, now=now, count=count)
+        except Unavailable:
+            return self._own.take([key], limit, now=now, count=count)
+
+    def _turn(self, category: Category) -> int:
+        return int(self._now().timestamp() // self._allowed[category].window.total_seconds())
+
+    def _note(self, visit: Visit, category: Category, verdict: Verdict) -> None:
+        """Tell the caller how much is left; draft-ietf-httpapi-ratelimit-headers has the form."""
+        visit.admitted = True
+        left = f'"{category}";r={verdict.remaining}'
+        if not verdict.allowed:
+            left += f";t={verdict.retry_after_s}"
+        visit.headers += (
+            (b"ratelimit-policy", self._policies[category].encode("ascii")),
+            (b"ratelimit", left.encode("ascii")),
+        )
+
+    def _refuse(self, category: Category, verdict: Verdict) -> TooManyRequests:
+        limit = self._allowed[category]
+        window_s = limit.window // timedelta(seconds=1)
+        return TooManyRequests(
+            f"More than {limit.count} of the kind {category!r} within {window_s} s.",
+            category=category,
+            limit=limit.count,
+            window_s=window_s,
+            retry_after_s=verdict.retry_after_s,
+        )

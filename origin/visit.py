@@ -1,0 +1,38 @@
+"""One request on its way through the origin, and what is learnt of it on the way."""
+
+from dataclasses import dataclass, field
+
+from starlette.types import Scope
+
+from catalogue.errors import TooManyRequests
+
+_KEY = "lathe.visit"
+
+
+@dataclass(kw_only=True, slots=True)
+class Visit:
+    """What is known of a request beside its scope.
+
+    ``told`` is what lines of the log about it carry, ``headers`` go with its answer, ``route`` is
+    the pattern of the path that answers it, and ``streams`` are quality and plan of those that
+    begin with it. ``admitted`` is whether it has been counted, ``refused`` why it was too many.
+    """
+
+    told: dict[str, str]
+    route: str = ""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    admitted: bool = False
+    refused: TooManyRequests | None = None
+    streams: list[tuple[str, str]] = field(default_factory=list)
+
+
+def enter(scope: Scope, visit: Visit) -> None:
+    """Let ``visit`` be what is known of a request."""
+    scope[_KEY] = visit
+
+
+def visit_of(scope: Scope) -> Visit:
+    """Return what is known of a request."""
+    visit = scope[_KEY]
+    assert isinstance(visit, Visit)
+    return visit

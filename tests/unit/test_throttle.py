@@ -1,0 +1,184 @@
+"""How often everybody may ask: what is counted, ahead and exactly, and what is refused."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, APIRouter
+
+import origin
+from catalogue.errors import SessionsUnavailable, SettingsInvalid, TooManyRequests
+from catalogue.fleeting.limits import MemoryLimits
+from catalogue.people_port import Limit, Limits, Verdict
+from origin import access
+from origin.throttle import PLAY_LASTS, USUAL, Category, Throttle, parse_limits
+from origin.visit import Visit
+from tests.contract.examples import NOON
+
+MINUTE = timedelta(minutes=1)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Counted(MemoryLimits):
+    """Limits that remember how often they were asked, and are away when told so."""
+
+    away = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
+        self.asked += 1
+        if self.away:
+            raise SessionsUnavailable("Redis: TimeoutError.")
+        return super().take(keys, limit, now=now, count=count)
+
+
+def build(limits: Limits, clock: Clock, **counts: int) -> Throttle:
+    """Return a throttle whose limits are a minute's, where they are not as usual."""
+    own = {Category(name): Limit(count=count, window=MINUTE) for name, count in counts.items()}
+    return Throttle(limits, {**USUAL, **own}, now=clock)
+
+
+def ask(throttle: Throttle, category: Category = Category.STREAM, who: str = "ada") -> Visit:
+    visit = Visit(told={})
+    throttle.admit(visit, category, who)
+    return visit
+
+
+def refusals(throttle: Throttle, number: int, who: str = "ada") -> list[bool]:
+    found = []
+    for _ in range(number):
+        try:
+            ask(throttle, who=who)
+            found.append(False)
+        except TooManyRequests:
+            found.append(True)
+    return found
+
+
+@pytest.mark.parametrize("count", [1, 29, 30, 100, 300])
+def test_exactly_so_many_are_admitted(count: int) -> None:
+    throttle = build(MemoryLimits(), Clock(), stream=count)
+    assert refusals(throttle, count + 3) == [False] * count + [True] * 3
+    assert refusals(throttle, 1, who="bob") == [False]
+
+
+def test_what_is_left_is_told_and_falls_by_one_each_time() -> None:
+    throttle = build(MemoryLimits(), Clock(), stream=100)
+    told = [dict(ask(throttle).headers) for _ in range(100)]
+    assert [each[b"ratelimit"] for each in told] == [
+        b'"stream";r=%d' % left for left in range(99, -1, -1)
+    ]
+    assert {each[b"ratelimit-policy"] for each in told} == {b'"stream";q=100;w=60'}
+
+
+def test_few_requests_wait_for_those_who_count() -> None:
+    limits = Counted()
+    throttle = build(limits, Clock(), stream=300)
+    refusals(throttle, 300)
+    assert limits.asked == 30
+
+
+def test_two_processes_admit_no_more_than_one() -> None:
+    limits, clock = MemoryLimits(), Clock()
+    both = [build(limits, clock, stream=300) for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda number: refusals(both[number % 2], 1)[0], range(600))
+    assert list(found).count(False) == 300
+
+
+def test_a_request_is_counted_once_and_refused_as_often_as_it_asks() -> None:
+    throttle = build(MemoryLimits(), Clock(), stream=1)
+    visit = ask(throttle)
+    throttle.admit(visit, Category.STREAM, "ada")
+    late = Visit(told={})
+    for _ in range(2):
+        with pytest.raises(TooManyRequests) as caught:
+            throttle.admit(late, Category.STREAM, "ada")
+        assert caught.value.measured["limit"] == 1
+        assert late.headers.count((b"ratelimit-policy", b'"stream";q=1;w=60')) == 1
+    assert throttle.admit_at_once(visit, Category.STREAM, "ada")
+
+
+def test_what_was_counted_ahead_ends_with_its_window() -> None:
+    limits, clock = Counted(), Clock()
+    clock.now = NOON + timedelta(seconds=59)
+    throttle = build(limits, clock, stream=60)
+    ask(throttle)
+    clock.now += timedelta(seconds=2)
+    assert not throttle.admit_at_once(Visit(told={}), Category.STREAM, "ada")
+    # The lot of two was counted in the window before, of which all but a second still counts.
+    assert refusals(throttle, 60).count(False) == 58
+
+
+def test_while_redis_is_away_each_process_counts_by_itself() -> None:
+    limits = Counted()
+    throttle = build(limits, Clock(), stream=5)
+    limits.away = True
+    assert refusals(throttle, 7) == [False] * 5 + [True] * 2
+
+
+def test_a_play_is_counted_once_within_an_hour() -> None:
+    clock = Clock()
+    throttle = build(MemoryLimits(), clock, plays=2)
+    assert [throttle.play("ada", track) for track in ("one", "one", "two", "one")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    with pytest.raises(TooManyRequests) as caught:
+        throttle.play("ada", "three")
+    assert caught.value.measured["category"] == "plays"
+    assert throttle.play("bob", "three")
+    clock.now += PLAY_LASTS
+    assert throttle.play("ada", "one")
+
+
+def test_limits_are_read_and_nonsense_is_refused() -> None:
+    read = parse_limits("stream=7/min login=3/30s plays=5/day global=9/2h")
+    assert read == {
+        **USUAL,
+        Category.STREAM: Limit(count=7, window=MINUTE),
+        Category.LOGIN: Limit(count=3, window=timedelta(seconds=30)),
+        Category.PLAYS: Limit(count=5, window=timedelta(days=1)),
+        Category.GLOBAL: Limit(count=9, window=timedelta(hours=2)),
+    }
+    assert parse_limits("") == USUAL
+    for text in ("stream", "stream=0/min", "other=1/min", "stream=1/week", "stream=1/0s", "x=1/s"):
+        with pytest.raises(SettingsInvalid):
+            parse_limits(text)
+
+
+def routes() -> Iterator[APIRoute]:
+    for module in pkgutil.iter_modules(origin.__path__):
+        router = getattr(importlib.import_module(f"origin.{module.name}"), "router", None)
+        if isinstance(router, APIRouter):
+            yield from (route for route in router.routes if isinstance(route, APIRoute))
+
+
+def counts(dependant: Dependant) -> int:
+    own = getattr(dependant.call, "__qualname__", "").startswith(access.counted.__name__)
+    return own + sum(map(counts, dependant.dependencies))
+
+
+@pytest.mark.parametrize("route", list(routes()), ids=lambda route: f"{route.path}-{route.name}")
+def test_every_route_is_counted_once(route: APIRoute) -> None:
+    method = sorted(route.methods)[0]
+    exempt = route.path.startswith("/health/") or route.path.startswith("/s/")
+    exempt |= (route.path, method) == ("/v1/sessions", "POST")
+    assert counts(route.dependant) == (0 if exempt else 1)
