@@ -39,6 +39,7 @@ class Accounts(Protocol):
         self,
         account_id: AccountId,
         *,
+        now: datetime,
         role: Role | None = None,
         plan: Plan | None = None,
         territory: str | None = None,
@@ -49,8 +50,11 @@ class Accounts(Protocol):
         The role of a listener follows its plan; see catalogue.permissions.settle_role.
         """
 
-    def set_password(self, account_id: AccountId, password: str) -> None:
-        """Set the stored form of an account's password. Raises AccountNotFound."""
+    def set_password(self, account_id: AccountId, password: str, *, now: datetime) -> None:
+        """Set the stored form of a new password. Raises AccountNotFound."""
+
+    def renew_password(self, account_id: AccountId, password: str) -> None:
+        """Set another stored form of the password as it is. Raises AccountNotFound."""
 
 
 SEEN_EVERY = timedelta(minutes=1)

@@ -70,7 +70,7 @@ class Keys(Protocol):
     def find(self, key_id: str) -> StoredKey | None:
         """Return a key by its id, or None."""
 
-    def remove(self, key_id: str) -> None:
+    def remove(self, key_id: str, *, now: datetime) -> None:
         """Forget a key: it opens nothing from now on."""
 
     def is_empty(self) -> bool:
@@ -111,7 +111,7 @@ class Tracks(Protocol):
     def neighbours(self, track: Track) -> tuple[TrackId | None, TrackId | None]:
         """Return the published tracks before and after one on its album."""
 
-    def take_down(self, track_id: TrackId, *, since: datetime | None) -> None:
+    def take_down(self, track_id: TrackId, *, since: datetime | None, now: datetime) -> None:
         """Take a track down, or, since None, let it be heard again. Raises TrackNotFound."""
 
     def features(self, track_id: TrackId) -> Features | None:

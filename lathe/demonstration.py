@@ -12,7 +12,7 @@ from typing import Any
 import click
 import httpx
 
-from lathe.wiring import House, make_key
+from lathe.wiring import House, make_key, now
 
 _POLL_S = 0.1
 _TIMEOUT_S = 60.0
@@ -55,7 +55,7 @@ def _client(house: House, url: str, label: str) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_S) as client:
             yield client
     finally:
-        house.keys.remove(key.split("_")[1])
+        house.keys.remove(key.split("_")[1], now=now())
 
 
 def _deliver(

@@ -31,6 +31,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         accounts=house.accounts,
         sessions=house.sessions,
         limits=house.limits,
+        audits=house.audits,
         throttle=Throttle(house.limits, parse_limits(settings.limits), now=now),
         measures=OriginMeasures(registry),
         playbacks=house.playbacks,

@@ -15,8 +15,10 @@ from dramatiq import Broker
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from catalogue.auditing import Audits
 from catalogue.changes import Together
 from catalogue.database.accounts import SqlAccounts, SqlSessions
+from catalogue.database.audits import SqlAudits
 from catalogue.database.changes import SqliteChanges, follow_postgresql
 from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
@@ -78,6 +80,7 @@ class Records:
     accounts: Accounts
     sessions: Sessions
     limits: Limits
+    audits: Audits
     playbacks: Playbacks
 
 
@@ -129,6 +132,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "accounts": SqlAccounts(engine),
         "sessions": SqlSessions(engine) if redis is None else RedisSessions(redis),
         "playbacks": SqlPlaybacks(engine) if redis is None else RedisPlaybacks(redis),
+        "audits": SqlAudits(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 

@@ -128,6 +128,7 @@ def change_account(account_id: AccountIdPath, said: AccountChange, parts: Parts)
         store_password(parts, own, said.password)
     changed = parts.accounts.change(
         own,
+        now=parts.now(),
         role=said.role,
         plan=said.plan,
         territory=None if said.territory is None else parse_home(said.territory),

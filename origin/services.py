@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
+from catalogue.auditing import Audits
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Jobs, Keys, Tracks
@@ -33,6 +34,7 @@ class Services:
     accounts: Accounts
     sessions: Sessions
     limits: Limits
+    audits: Audits
     throttle: Throttle
     measures: OriginMeasures
     playbacks: Playbacks

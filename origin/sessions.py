@@ -10,12 +10,14 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalogue import errors
+from catalogue.auditing import Deed, record
+from catalogue.context import note
 from catalogue.errors import CredentialsWrong, TooManyAttempts
 from catalogue.identifiers import fold_address
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Account, Plan, Role, Session
 from catalogue.people_port import StoredAccount
-from origin.access import SESSION_REFUSALS, Address, Parts, Signed, counted, network_of
+from origin.access import SESSION_REFUSALS, Address, Parts, Signed, SignedIn, counted, network_of
 from origin.problems import responses
 from origin.services import Services
 from origin.throttle import Category
@@ -96,6 +98,7 @@ class PasswordChange(BaseModel):
 )
 def sign_in(said: SignIn, response: Response, parts: Parts, address: Address) -> SignedInAnswer:
     """Sign in on a device. Failures are limited, by the client's address and by the account."""
+    note(actor="guest", address=address)
     account = _authenticate(parts, said.email, said.password, address)
     token, token_sha256 = make_session_token()
     now = parts.now()
@@ -108,6 +111,9 @@ def sign_in(said: SignIn, response: Response, parts: Parts, address: Address) ->
         expires_at=now + parts.session_life,
     )
     parts.sessions.open(session, token_sha256)
+    note(actor=account.id)
+    opened = record(Deed.SIGNED_IN, account.id, now=now, session=session.id, device=said.device)
+    parts.audits.add(opened)
     response.headers["Cache-Control"] = "no-store"
     return SignedInAnswer(
         token=token, session=_show(session, session.id), account=show_account(account)
@@ -127,6 +133,7 @@ def list_sessions(own: Signed, parts: Parts) -> SessionList:
 def sign_out_everywhere(own: Signed, parts: Parts) -> None:
     """Sign out on every device, this one too."""
     parts.sessions.close_all(own.account.id)
+    _record_end(parts, own, "every one")
 
 
 @router.delete(
@@ -139,6 +146,7 @@ def sign_out(session_id: Annotated[str, Path(max_length=60)], own: Signed, parts
     """Sign out on one device; ``current`` is the one that asks. It may be signed out already."""
     wanted = own.session.id if session_id == "current" else SessionId(session_id)
     parts.sessions.close(own.account.id, wanted)
+    _record_end(parts, own, wanted)
 
 
 @router.get("/account", dependencies=_counted, responses=responses(*SESSION_REFUSALS))
@@ -166,7 +174,7 @@ def store_password(parts: Services, account_id: AccountId, password: str) -> Non
     """Store a new password and sign the account out everywhere. Raises AccountNotFound."""
     with hashing():
         stored = hash_password(password)
-    parts.accounts.set_password(account_id, stored)
+    parts.accounts.set_password(account_id, stored, now=parts.now())
     parts.sessions.close_all(account_id)
 
 
@@ -211,6 +219,8 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
     with hashing():
         right = is_password(password, None if stored is None else stored.password)
     if stored is None or not right:
+        tried = fold_address(email) if stored is None else stored.account.id
+        parts.audits.add(record(Deed.SIGN_IN_REFUSED, tried, now=now))
         raise CredentialsWrong("No account has this address with this password.")
     parts.limits.give_back(keys, limit, now=now)
     _renew(parts, stored, password)
@@ -222,7 +232,12 @@ def _renew(parts: Services, stored: StoredAccount, password: str) -> None:
     if is_outdated(stored.password):
         with hashing():
             renewed = hash_password(password)
-        parts.accounts.set_password(stored.account.id, renewed)
+        parts.accounts.renew_password(stored.account.id, renewed)
+
+
+def _record_end(parts: Services, own: SignedIn, session: str) -> None:
+    ended = record(Deed.SIGNED_OUT, own.account.id, now=parts.now(), session=session)
+    parts.audits.add(ended)
 
 
 def _show(session: Session, current: SessionId) -> SessionShown:

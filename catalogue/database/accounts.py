@@ -1,5 +1,6 @@
 """Accounts in SQL, and the sessions of a plant that has no Redis."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 from sqlalchemy import Engine, Row, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from catalogue.auditing import Deed, Detail, record
 from catalogue.database.announcing import announce
+from catalogue.database.audits import keep
 from catalogue.database.engine import reading, writing
 from catalogue.database.schema import accounts, sessions
 from catalogue.errors import AccountExists, AccountNotFound
@@ -34,6 +37,8 @@ class SqlAccounts:
         try:
             with writing(self._engine) as connection:
                 connection.execute(insert(accounts).values(**row))
+                made = record(Deed.ACCOUNT_MADE, account.id, now=account.created_at, **_said(row))
+                keep(connection, made)
         except IntegrityError as fault:
             raise AccountExists("The address has an account.") from fault
 
@@ -62,6 +67,7 @@ class SqlAccounts:
         self,
         account_id: AccountId,
         *,
+        now: datetime,
         role: Role | None = None,
         plan: Plan | None = None,
         territory: str | None = None,
@@ -84,10 +90,26 @@ class SqlAccounts:
             )
             connection.execute(update(accounts).where(own).values(**_columns(changed)))
             announce(connection, f"account:{account_id}")
+            before, after = _said(asdict(known)), _said(asdict(changed))
+            told: dict[str, Detail] = {
+                name: [str(before[name]), str(after[name])]
+                for name in before
+                if before[name] != after[name]
+            }
+            if told:
+                keep(connection, record(Deed.ACCOUNT_CHANGED, account_id, now=now, **told))
         return changed
 
-    def set_password(self, account_id: AccountId, password: str) -> None:
+    def set_password(self, account_id: AccountId, password: str, *, now: datetime) -> None:
         """See Accounts.set_password."""
+        own = update(accounts).where(accounts.c.id == account_id)
+        with writing(self._engine) as connection:
+            if connection.execute(own.values(password=password)).rowcount != 1:
+                raise _not_found(account_id)
+            keep(connection, record(Deed.CREDENTIALS_SET, account_id, now=now))
+
+    def renew_password(self, account_id: AccountId, password: str) -> None:
+        """See Accounts.renew_password."""
         own = update(accounts).where(accounts.c.id == account_id)
         with writing(self._engine) as connection:
             if connection.execute(own.values(password=password)).rowcount != 1:
@@ -153,6 +175,11 @@ class SqlSessions:
 
 def _not_found(account_id: AccountId) -> AccountNotFound:
     return AccountNotFound("No account has this id.", account=str(account_id)[:60])
+
+
+def _said(row: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what the audit trail tells of an account."""
+    return {name: row[name] for name in ("role", "plan", "territory", "label")}
 
 
 def _columns(account: Account) -> dict[str, Any]:

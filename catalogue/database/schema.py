@@ -124,6 +124,29 @@ renditions = Table(
     Column("published_at", Instant, nullable=False),
 )
 
+# What manifests say of a rendition: derived, and written again when there is none of a version.
+faces = Table(
+    "faces",
+    tables,
+    Column("rendition_id", ForeignKey("renditions.id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("brief", Text, nullable=False),
+    Column("face", Text, nullable=False),
+)
+
+audits = Table(
+    "audits",
+    tables,
+    Column("number", _NUMBER, primary_key=True),
+    Column("at", Instant, nullable=False, index=True),
+    Column("deed", String(24), nullable=False),
+    Column("subject", String(320), nullable=False, index=True),
+    Column("actor", String(80), nullable=False),
+    Column("address", String(64)),
+    Column("request_id", String(64)),
+    Column("details", JSON, nullable=False),
+)
+
 track_renditions = Table(
     "track_renditions",
     tables,

@@ -1,7 +1,7 @@
 """Tracks, deliveries and renditions in SQL."""
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,9 @@ from sqlalchemy import (
     update,
 )
 
+from catalogue.auditing import Deed, Detail, record
 from catalogue.database.announcing import announce, announce_track
+from catalogue.database.audits import keep
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
@@ -162,13 +164,18 @@ class SqlTracks:
         before = TrackId(ids[place - 1]) if place else None
         return before, TrackId(ids[place + 1]) if place + 1 < len(ids) else None
 
-    def take_down(self, track_id: TrackId, *, since: datetime | None) -> None:
+    def take_down(self, track_id: TrackId, *, since: datetime | None, now: datetime) -> None:
         """See Tracks.take_down."""
         own = update(tracks).where(tracks.c.id == track_id)
         with writing(self._engine) as connection:
             if connection.execute(own.values(taken_down_at=since)).rowcount != 1:
                 raise _not_found(track_id)
             announce(connection, f"track:{track_id}")
+            if since is None:
+                keep(connection, record(Deed.RESTORED, track_id, now=now))
+            else:
+                taken = record(Deed.TAKEN_DOWN, track_id, now=now, since=since.isoformat())
+                keep(connection, taken)
 
     def features(self, track_id: TrackId) -> Features | None:
         """See Tracks.features."""
@@ -275,6 +282,14 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
     named = (tracks.c.label == delivery.label) & (tracks.c.isrc == isrc)
     track_id = TrackId(connection.execute(select(tracks.c.id).where(named)).scalar_one())
     connection.execute(update(tracks).where(named).values(**said))
+    before = _read_rights(connection, [track_id])[track_id]
+    if before != sorted(metadata.rights, key=lambda right: right.territory):
+        told: dict[str, Detail] = {
+            "before": _write_rights(before),
+            "after": _write_rights(metadata.rights),
+        }
+        entry = record(Deed.RIGHTS_SET, track_id, now=delivery.created_at, **told)
+        keep(connection, entry)
     connection.execute(delete(rights).where(rights.c.track_id == track_id))
     rows = [
         {
@@ -330,6 +345,11 @@ def _read_rights(connection: Connection, track_ids: Collection[str]) -> dict[str
         windows = (Window(),) if row.windows is None else _WINDOWS.validate_python(row.windows)
         found[row.track_id].append(Right(territory=row.territory, windows=windows))
     return found
+
+
+def _write_rights(licensed: Iterable[Right]) -> list[str]:
+    """Return rights as the audit trail tells them: a territory, and its windows in JSON."""
+    return [f"{right.territory} {_WINDOWS.dump_json(right.windows).decode()}" for right in licensed]
 
 
 def _make_track(

@@ -4,9 +4,11 @@ import importlib
 import logging
 import sys
 from collections.abc import Mapping
+from getpass import getuser
 
 import click
 
+from catalogue.context import begin
 from lathe.logs import set_up
 
 _COMMANDS = {
@@ -23,6 +25,7 @@ _COMMANDS = {
     "accounts": "Make and change the accounts of those who sign in.",
     "tracks": "Take tracks down, and let them be heard again.",
     "explain": "Say why somebody may hear a track somewhere, or may not.",
+    "audit": "Say who did what.",
     "completion": "Print the completion script of a shell.",
 }
 
@@ -53,9 +56,17 @@ class _LazyGroup(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr.")
 def _lathe(verbose: bool) -> None:
     """Cut streams from masters, and serve them."""
+    begin({"actor": f"operator:{_user()}"})
     set_up("text", logging.INFO if verbose else logging.WARNING)
     if not verbose:
         logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _user() -> str:
+    try:
+        return getuser()[:60]
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from catalogue.auditing import Deed, record
 from catalogue.nouns import AccountId
 from catalogue.people import Account, Plan, Role
 from lathe.cli.arguments import home
@@ -117,9 +118,12 @@ def change(
     as_json: bool,
 ) -> None:
     """Change what is given; the next manifest obeys it."""
+    from lathe.wiring import now
+
     records = _open()
     changed = records.accounts.change(
         find_account(records, named).id,
+        now=now(),
         role=None if role is None else Role(role),
         plan=None if plan is None else Plan(plan),
         territory=territory,
@@ -132,12 +136,13 @@ def change(
 @_account
 def set_password(named: str) -> None:
     """Set an account's password anew, and sign it out everywhere."""
+    from lathe.wiring import now
     from protection.passwords import hash_password
 
     records = _open()
     account = find_account(records, named)
-    records.accounts.set_password(account.id, hash_password(_ask_password()))
-    records.sessions.close_all(account.id)
+    records.accounts.set_password(account.id, hash_password(_ask_password()), now=now())
+    _sign_out(records, account)
 
 
 @command.command("sign-out")
@@ -145,7 +150,14 @@ def set_password(named: str) -> None:
 def sign_out(named: str) -> None:
     """Sign an account out everywhere."""
     records = _open()
-    records.sessions.close_all(find_account(records, named).id)
+    _sign_out(records, find_account(records, named))
+
+
+def _sign_out(records: "Records", account: Account) -> None:
+    from lathe.wiring import now
+
+    records.sessions.close_all(account.id)
+    records.audits.add(record(Deed.SIGNED_OUT, account.id, now=now(), session="every one"))
 
 
 def find_account(records: "Records", named: str) -> Account:

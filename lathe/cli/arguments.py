@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +25,15 @@ def home(value: str) -> str:
         return parse_home(value)
     except TerritoryUnknown as fault:
         raise click.BadParameter(f"{fault.detail} {fault.advice}") from fault
+
+
+def instant(value: str) -> datetime:
+    """Return the time that an argument names, in UTC unless it says another: an option's type."""
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError as fault:
+        raise click.BadParameter("It is no time in ISO 8601.") from fault
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def read_paths(name: str) -> Iterator[Path]:

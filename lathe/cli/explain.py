@@ -1,7 +1,7 @@
 """``lathe explain``: every question that the rules ask, and their answers."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -11,7 +11,7 @@ from catalogue.nouns import Quality, TrackId, Use
 from catalogue.people import Network
 from lathe.cli import EXIT_FAILED, show_error
 from lathe.cli.accounts import find_account
-from lathe.cli.arguments import home
+from lathe.cli.arguments import home, instant
 from lathe.settings import read_settings
 
 GUEST = "guest"
@@ -22,7 +22,11 @@ GUEST = "guest"
 @click.argument("named", metavar="ACCOUNT")
 @click.argument("territory", type=home, required=False)
 @click.option(
-    "--at", "written", metavar="TIME", help="ISO 8601, UTC unless it says; now if left out."
+    "--at",
+    "moment",
+    type=instant,
+    metavar="TIME",
+    help="ISO 8601, UTC unless it says; now if left out.",
 )
 @click.option("--use", type=click.Choice([use.value for use in Use]), default=Use.STREAM.value)
 @click.option("--quality", type=click.Choice([quality.label for quality in Quality]))
@@ -32,7 +36,7 @@ def command(
     track_id: str,
     named: str,
     territory: str | None,
-    written: str | None,
+    moment: datetime | None,
     use: str,
     quality: str | None,
     network: str | None,
@@ -45,7 +49,7 @@ def command(
     """
     from lathe.wiring import now, open_records
 
-    at = now() if written is None else _parse_time(written)
+    at = now() if moment is None else moment
     settings = read_settings()
     records = open_records(settings)
     track = records.tracks.get(TrackId(track_id))
@@ -78,14 +82,6 @@ def command(
         if fault is not None:
             show_error(fault)
     return 0 if fault is None else EXIT_FAILED
-
-
-def _parse_time(written: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(written)
-    except ValueError as fault:
-        raise click.BadParameter("It is no time in ISO 8601.", param_hint="--at") from fault
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _plain(finding: Finding) -> dict[str, object]:

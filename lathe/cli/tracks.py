@@ -21,7 +21,7 @@ def take_down(track_ids: tuple[str, ...]) -> None:
 
     records, since = open_records(read_settings()), now()
     for track_id in track_ids:
-        records.tracks.take_down(TrackId(track_id), since=since)
+        records.tracks.take_down(TrackId(track_id), since=since, now=since)
         click.echo(f"{track_id}: taken down")
 
 
@@ -29,9 +29,9 @@ def take_down(track_ids: tuple[str, ...]) -> None:
 @_track_ids
 def restore(track_ids: tuple[str, ...]) -> None:
     """Let tracks that were taken down be heard again, as their rights say."""
-    from lathe.wiring import open_records
+    from lathe.wiring import now, open_records
 
     records = open_records(read_settings())
     for track_id in track_ids:
-        records.tracks.take_down(TrackId(track_id), since=None)
+        records.tracks.take_down(TrackId(track_id), since=None, now=now())
         click.echo(f"{track_id}: restored")

@@ -9,7 +9,9 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
+from catalogue.auditing import Audits
 from catalogue.database.accounts import SqlAccounts
+from catalogue.database.audits import SqlAudits
 from catalogue.database.desk import SqlDesk
 from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
@@ -53,6 +55,7 @@ class Catalogue:
     holds: Holds
     prints: Prints
     accounts: Accounts
+    audits: Audits
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -139,6 +142,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         holds=SqlHolds(engine),
         prints=SqlPrints(engine),
         accounts=SqlAccounts(engine),
+        audits=SqlAudits(engine),
     )
 
 

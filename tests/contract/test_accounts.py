@@ -42,11 +42,11 @@ def test_an_address_has_one_account(catalogue: Catalogue) -> None:
 def test_what_is_given_is_changed_and_nothing_else(catalogue: Catalogue) -> None:
     catalogue.accounts.add(STORED)
     premium = replace(ADA, role=Role.PREMIUM, plan=Plan.PREMIUM)
-    assert catalogue.accounts.change(ADA.id, plan=Plan.PREMIUM) == premium
+    assert catalogue.accounts.change(ADA.id, now=NOON, plan=Plan.PREMIUM) == premium
     changed = replace(premium, territory="FR")
-    assert catalogue.accounts.change(ADA.id, territory="FR") == changed
-    assert catalogue.accounts.change(ADA.id) == catalogue.accounts.get(ADA.id) == changed
-    catalogue.accounts.set_password(ADA.id, "$argon2id$other")
+    assert catalogue.accounts.change(ADA.id, now=NOON, territory="FR") == changed
+    assert catalogue.accounts.change(ADA.id, now=NOON) == catalogue.accounts.get(ADA.id) == changed
+    catalogue.accounts.set_password(ADA.id, "$argon2id$other", now=NOON)
     found = catalogue.accounts.find(ADA.email)
     assert found == StoredAccount(account=changed, password="$argon2id$other")
 
@@ -55,10 +55,10 @@ def test_a_listener_s_role_follows_its_plan(catalogue: Catalogue) -> None:
     premium = replace(ADA, plan=Plan.PREMIUM)
     catalogue.accounts.add(replace(STORED, account=premium))
     assert catalogue.accounts.get(ADA.id).role is Role.PREMIUM
-    assert catalogue.accounts.change(ADA.id, plan=Plan.VOICE).role is Role.USER
-    staff = catalogue.accounts.change(ADA.id, role=Role.LABEL, label="the-label")
+    assert catalogue.accounts.change(ADA.id, now=NOON, plan=Plan.VOICE).role is Role.USER
+    staff = catalogue.accounts.change(ADA.id, now=NOON, role=Role.LABEL, label="the-label")
     assert (staff.role, staff.label, staff.plan) == (Role.LABEL, "the-label", Plan.VOICE)
-    assert catalogue.accounts.change(ADA.id, plan=Plan.PREMIUM).role is Role.LABEL
+    assert catalogue.accounts.change(ADA.id, now=NOON, plan=Plan.PREMIUM).role is Role.LABEL
 
 
 def test_pages_follow_one_another(catalogue: Catalogue) -> None:
@@ -74,8 +74,8 @@ def test_nobody_s_account_is_not_found(catalogue: Catalogue) -> None:
     nobody = AccountId("acc_none")
     for ask in (
         lambda: catalogue.accounts.get(nobody),
-        lambda: catalogue.accounts.change(nobody, role=Role.ADMIN),
-        lambda: catalogue.accounts.set_password(nobody, "x"),
+        lambda: catalogue.accounts.change(nobody, now=NOON, role=Role.ADMIN),
+        lambda: catalogue.accounts.set_password(nobody, "x", now=NOON),
     ):
         with pytest.raises(AccountNotFound):
             ask()

@@ -125,10 +125,10 @@ def test_what_changes_a_listener_s_answer_is_heard(
     assert isinstance(fleeting, Engine)
     one = publish(fleeting, 1)
     settle(changes)
-    SqlAccounts(fleeting).change(ADA, plan=Plan.FREE)
+    SqlAccounts(fleeting).change(ADA, now=NOON, plan=Plan.FREE)
     assert hear(changes) in (None, [f"account:{ADA}"])
     settle(changes)
-    SqlTracks(fleeting).take_down(one, since=NOON)
+    SqlTracks(fleeting).take_down(one, since=NOON, now=NOON)
     assert hear(changes) in (None, [f"track:{one}"])
     settle(changes)
     # A track that is published changes those beside it on its album.

@@ -36,14 +36,14 @@ def test_a_label_may_have_several_keys(catalogue: Catalogue) -> None:
 def test_a_removed_key_is_forgotten_and_no_other(catalogue: Catalogue) -> None:
     catalogue.keys.add(KEY, now=NOON)
     catalogue.keys.add(OTHER, now=NOON)
-    catalogue.keys.remove(KEY.id)
+    catalogue.keys.remove(KEY.id, now=NOON)
     assert catalogue.keys.find(KEY.id) is None
     assert catalogue.keys.find(OTHER.id) == OTHER
 
 
 def test_removing_what_is_not_there_changes_nothing(catalogue: Catalogue) -> None:
     catalogue.keys.add(KEY, now=NOON)
-    catalogue.keys.remove(OTHER.id)
+    catalogue.keys.remove(OTHER.id, now=NOON)
     assert catalogue.keys.find(KEY.id) == KEY
 
 
@@ -53,7 +53,7 @@ def test_keys_that_are_away_say_so(away_catalogue: Catalogue, method: str) -> No
     calls: dict[str, Callable[[], object]] = {
         "add": lambda: keys.add(KEY, now=NOON),
         "find": lambda: keys.find(KEY.id),
-        "remove": lambda: keys.remove(KEY.id),
+        "remove": lambda: keys.remove(KEY.id, now=NOON),
         "is_empty": keys.is_empty,
     }
     with pytest.raises(Unavailable):

@@ -106,7 +106,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     limited = Window(max_quality=Quality.HIGH, uses=(Use.STREAM,), ends_at=AT + timedelta(hours=2))
     publish(house, 3, Right(territory="FR", windows=(limited,)), Right(territory="US"))
     publish(house, 4, Right(territory=WORLDWIDE))
-    house.tracks.take_down(GONE, since=AT)
+    house.tracks.take_down(GONE, since=AT, now=AT)
     for name, plan, token in (("free", Plan.FREE, FREE_HASH), ("best", Plan.PREMIUM, BEST_HASH)):
         account = replace(
             make_account(),
@@ -424,9 +424,9 @@ def test_the_next_request_obeys_what_changed(both: Both, what: str) -> None:
     async def run() -> list[Answer]:
         found = [await ask(both.fast, "GET", url, "", [bearer(token)]) for _ in range(2)]
         if what == "plan":
-            both.house.accounts.change(account.id, plan=Plan.FREE)
+            both.house.accounts.change(account.id, now=AT, plan=Plan.FREE)
         elif what == "takedown":
-            both.house.tracks.take_down(ELSEWHERE, since=AT)
+            both.house.tracks.take_down(ELSEWHERE, since=AT, now=AT)
         else:
             both.house.sessions.close_all(account.id)
         await asyncio.sleep(0.02)
@@ -435,7 +435,7 @@ def test_the_next_request_obeys_what_changed(both: Both, what: str) -> None:
         return found
 
     before, again, after, plain = asyncio.run(run())
-    both.house.tracks.take_down(ELSEWHERE, since=None)
+    both.house.tracks.take_down(ELSEWHERE, since=None, now=AT)
     assert before == again
     assert before[0] == 200
     assert after == plain
