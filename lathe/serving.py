@@ -33,7 +33,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         limits=house.limits,
         audits=house.audits,
         throttle=Throttle(house.limits, parse_limits(settings.limits), now=now),
-        measures=OriginMeasures(registry),
+        measures=OriginMeasures(registry, house.breakers),
         playbacks=house.playbacks,
         tracks=house.tracks,
         jobs=house.jobs,

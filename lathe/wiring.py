@@ -16,12 +16,13 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
 from catalogue.auditing import Audits
+from catalogue.breaker import Breaker
 from catalogue.changes import Together
 from catalogue.database.accounts import SqlAccounts, SqlSessions
 from catalogue.database.audits import SqlAudits
 from catalogue.database.changes import SqliteChanges, follow_postgresql
 from catalogue.database.desk import SqlDesk
-from catalogue.database.engine import open_engine, upgrade
+from catalogue.database.engine import breaker_of, open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
@@ -67,7 +68,10 @@ def new_id(prefix: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Records:
-    """What is remembered, in the catalogue that settings chose."""
+    """What is remembered, in the catalogue that settings chose.
+
+    ``breakers`` stand before every part that has a server.
+    """
 
     settings: Settings
     engine: Engine
@@ -82,6 +86,7 @@ class Records:
     limits: Limits
     audits: Audits
     playbacks: Playbacks
+    breakers: tuple[Breaker, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,9 +112,12 @@ def open_house(settings: Settings) -> House:
     Raises what open_records raises, and StoreUnavailable.
     """
     broker = build_broker(settings.queue)
+    records, store = _open_records(settings), open_store(settings)
+    if store.breaker is not None:
+        records["breakers"] += (store.breaker,)
     return House(
-        **_open_records(settings),
-        store=open_store(settings),
+        **records,
+        store=store,
         broker=broker,
         queue=Queue(broker),
     )
@@ -120,7 +128,9 @@ def _open_records(settings: Settings) -> dict[str, Any]:
     engine = open_engine(settings.catalogue_url)
     upgrade(engine)
     redis = open_redis(settings.sessions) if settings.sessions else None
+    breakers = (breaker_of(engine), None if redis is None else redis.breaker)
     return {
+        "breakers": tuple(each for each in breakers if each is not None),
         "settings": settings,
         "engine": engine,
         "keys": SqlKeys(engine),

@@ -1,12 +1,14 @@
 """What an origin measures of its work, as Prometheus metrics."""
 
 from collections import Counter as Counted
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from catalogue.breaker import Breaker
 
 ACTIVE_S = 30.0
 """How long after its last chunk a stream is taken for active: three chunks' time."""
@@ -19,7 +21,7 @@ _STREAMS = 50_000
 class OriginMeasures:
     """The metrics of one process that answers requests, in a registry of its own."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, breakers: Sequence[Breaker] = ()) -> None:
         self._answers = _Labelled(
             Counter(
                 "lathe_http_requests",
@@ -69,6 +71,7 @@ class OriginMeasures:
         )
         self._active = _ActiveStreams()
         registry.register(self._active)
+        registry.register(_Breakers(breakers))
 
     def count_answer(self, method: str, route: str, status: int, first_byte_s: float) -> None:
         """Note how a request was answered, and how soon; an empty route is none of ours."""
@@ -159,3 +162,25 @@ class _ActiveStreams(Collector):
         since = monotonic() - ACTIVE_S
         kept = {key: seen for key, seen in self._seen.items() if seen[1] >= since}
         self._seen = kept if len(kept) < _STREAMS else {}
+
+
+class _Breakers(Collector):
+    """The breakers before the parts that this process needs."""
+
+    def __init__(self, breakers: Sequence[Breaker]) -> None:
+        self._breakers = breakers
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield whether each is open."""
+        family = GaugeMetricFamily(
+            "lathe_breaker_open",
+            "Whether a part is told to be away without being asked.",
+            labels=["part"],
+        )
+        for breaker in self._breakers:
+            family.add_metric([breaker.part], breaker.is_open)
+        yield family
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing ahead."""
+        yield from ()

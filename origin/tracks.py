@@ -215,7 +215,7 @@ _declare_face(
 _declare_face("manifest.mpd", "get_mpd", "the DASH manifest of a track", {"type": "string"})
 
 
-@router.get("/schemas/manifest.json", dependencies=[counted(Category.GLOBAL)])
+@router.get("/schemas/manifest.json")
 def get_manifest_schema() -> Response:
     """Return the JSON Schema of the JSON manifest."""
     return JSONResponse(json.read_schema(), media_type="application/schema+json")

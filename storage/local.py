@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
+from catalogue.breaker import Breaker
 from catalogue.errors import ObjectDiffers, ObjectNotFound, StoreUnavailable
 from storage.faults import not_writable
 from storage.keys import ObjectKey, is_key, require_key
@@ -24,6 +25,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.breaker: Breaker | None = None
 
     def path(self, key: ObjectKey) -> Path:
         """Return where the object of ``key`` stands, whether or not it exists."""

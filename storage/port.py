@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from catalogue.breaker import Breaker
 from storage.keys import ObjectKey
 
 
@@ -25,7 +26,11 @@ class ObjectStore(Protocol):
     decides atomically (the local folder, Amazon S3); on others each may be told that it did, and
     the last one's bytes stand. Nothing in lathe leans on it: keys derive from content, so racing
     writers bring equal bytes. Every method raises Unavailable when the store is away.
+
+    ``breaker`` stands before a store that has a server.
     """
+
+    breaker: Breaker | None
 
     def put(self, key: ObjectKey, data: bytes) -> bool:
         """Store ``data`` durably and return True, or return False where equal bytes stand.

@@ -21,6 +21,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from catalogue.breaker import Breaker
 from catalogue.errors import (
     ObjectDiffers,
     ObjectNotFound,
@@ -79,6 +80,8 @@ class S3Store:
     """
 
     def __init__(self, place: S3Place, scratch: Path) -> None:
+        self._breaker = Breaker(StoreUnavailable, "store")
+        self.breaker: Breaker | None = self._breaker
         self._bucket, self._scratch = place.bucket, scratch
         self._client: Any = boto3.client(
             "s3",
@@ -258,22 +261,28 @@ class S3Store:
     @contextmanager
     def _talking(self, key: str) -> Iterator[None]:
         """Turn what the store or the line to it says into errors of the tree."""
-        try:
+        with self._breaker.guarding(), _translated(key):
             yield
-        except ClientError as fault:
-            code = str(fault.response.get("Error", {}).get("Code", ""))
-            status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            if code in _MISSING:
-                raise ObjectNotFound(f"{key} does not exist.", key=key) from fault
-            if code in _TAKEN or status == 412:
-                raise _AlreadyThere from fault
-            if code == "InvalidRange":
-                raise _OutOfRange from fault
-            if status >= 500 or code in ("SlowDown", "RequestTimeout"):
-                raise StoreUnavailable(f"The store answers {code or status}.", key=key) from fault
-            raise StoreRefused(f"The store answers {code or status}.", key=key) from fault
-        except BotoCoreError as fault:
-            raise StoreUnavailable(f"{type(fault).__name__}.", key=key) from fault
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as fault:
+        code = str(fault.response.get("Error", {}).get("Code", ""))
+        status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _MISSING:
+            raise ObjectNotFound(f"{key} does not exist.", key=key) from fault
+        if code in _TAKEN or status == 412:
+            raise _AlreadyThere from fault
+        if code == "InvalidRange":
+            raise _OutOfRange from fault
+        if status >= 500 or code in ("SlowDown", "RequestTimeout"):
+            raise StoreUnavailable(f"The store answers {code or status}.", key=key) from fault
+        raise StoreRefused(f"The store answers {code or status}.", key=key) from fault
+    except BotoCoreError as fault:
+        raise StoreUnavailable(f"{type(fault).__name__}.", key=key) from fault
 
 
 class _AlreadyThere(Exception):

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic, sleep
 from typing import Any
 
@@ -24,8 +24,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from catalogue.breaker import Breaker
 from catalogue.errors import CatalogueUnavailable, SettingsInvalid
 
+_BREAKER = "lathe_breaker"
 _BUSY_TIMEOUT_S = 30
 _SWITCH_PAUSE_S = 0.01
 _CONNECT_TIMEOUT_S = 3
@@ -89,13 +91,24 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 
 def _open_postgresql(address: URL) -> Engine:
-    return create_engine(
+    engine = create_engine(
         address.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,
         connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "lathe"},
     )
+    engine.update_execution_options(
+        **{_BREAKER: Breaker(CatalogueUnavailable, "catalogue")},
+    )
+    return engine
+
+
+def breaker_of(engine: Engine) -> Breaker | None:
+    """Return the breaker before a database that has a server."""
+    found = engine.get_execution_options().get(_BREAKER)
+    assert found is None or isinstance(found, Breaker)
+    return found
 
 
 def upgrade(engine: Engine) -> None:
@@ -113,14 +126,15 @@ def upgrade(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection in a transaction that only reads. Raises CatalogueUnavailable."""
-    with _translated(), engine.connect() as connection:
+    with _guarding(engine), _translated(), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Give a connection in a transaction that is committed at the end, or rolled back."""
-    with _translated(), engine.execution_options(writes=True).begin() as connection:
+    writable = engine.execution_options(writes=True)
+    with _guarding(engine), _translated(), writable.begin() as connection:
         yield connection
 
 
@@ -137,6 +151,11 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     if rows:
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def _guarding(engine: Engine) -> AbstractContextManager[None]:
+    breaker = breaker_of(engine)
+    return nullcontext() if breaker is None else breaker.guarding()
 
 
 @contextmanager

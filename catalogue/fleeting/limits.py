@@ -9,9 +9,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from redis import Redis
-
-from catalogue.fleeting.client import translated
+from catalogue.fleeting.client import GuardedRedis, asking
 from catalogue.people_port import Limit, Verdict
 
 _PRUNED_AT = 10_000
@@ -44,7 +42,8 @@ return {1, now + step, before}
 class RedisLimits:
     """See catalogue.port.Limits."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: GuardedRedis) -> None:
+        self._client = client
         self._count: Any = client.register_script(_COUNT)
 
     def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
@@ -62,7 +61,7 @@ class RedisLimits:
         turn, elapsed_ms = _place(limit, now)
         window_ms = limit.window // _MS
         pairs = [f"lathe:limit:{key}:{at}" for key in keys for at in (turn, turn - 1)]
-        with translated():
+        with asking(self._client):
             found = self._count(
                 keys=pairs, args=[limit.count, window_ms - elapsed_ms, window_ms, step]
             )

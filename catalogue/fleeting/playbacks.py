@@ -4,10 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from redis import Redis
 
 from catalogue.errors import PlaybackTakenOver
-from catalogue.fleeting.client import translated
+from catalogue.fleeting.client import GuardedRedis, asking
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Lease, Playback, PlaybackState, Session
 
@@ -33,7 +32,8 @@ return redis.call('HGETALL', KEYS[1])
 class RedisPlaybacks:
     """See catalogue.port.Playbacks."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: GuardedRedis) -> None:
+        self._client = client
         # By its types, any answer may be one to wait for.
         self._redis: Any = client
         self._take: Any = client.register_script(_TAKE)
@@ -41,13 +41,13 @@ class RedisPlaybacks:
 
     def get(self, account_id: AccountId) -> Playback:
         """See Playbacks.get."""
-        with translated():
+        with asking(self._client):
             return _read(self._redis.hgetall(_key(account_id)))
 
     def take(self, account_id: AccountId, session: Session, *, until: datetime) -> Playback:
         """See Playbacks.take."""
         given = ["session_id", session.id, "device", session.device, "expires_at", _write(until)]
-        with translated():
+        with asking(self._client):
             found = self._take(keys=[_key(account_id)], args=[_life_ms(), *given])
         return _read(_pairs(found))
 
@@ -63,7 +63,7 @@ class RedisPlaybacks:
         changed = ["expires_at", _write(until)]
         if state is not None:
             changed += ["state", _STATE.dump_json(state).decode()]
-        with translated():
+        with asking(self._client):
             found = self._renew(keys=[_key(account_id)], args=[_life_ms(), number, *changed])
         if not found:
             raise PlaybackTakenOver("Another device has taken the lease.", lease=number)

@@ -8,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from redis import Redis
 from redis.client import Pipeline
 
 from catalogue.changes import CHANNEL
-from catalogue.fleeting.client import translated
+from catalogue.fleeting.client import GuardedRedis, asking
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Session
 from catalogue.people_port import SEEN_EVERY
@@ -34,7 +33,8 @@ redis.call('PUBLISH', ARGV[2], ARGV[3])
 class RedisSessions:
     """See catalogue.port.Sessions."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: GuardedRedis) -> None:
+        self._client = client
         # By its types, any answer may be one to wait for.
         self._redis: Any = client
         self._close_all = client.register_script(_CLOSE_ALL)
@@ -43,7 +43,7 @@ class RedisSessions:
         """See Sessions.open."""
         life_ms = (session.expires_at - session.created_at) // _MS
         own = _account_key(session.account_id)
-        with translated(), self._redis.pipeline() as pipe:
+        with asking(self._client), self._redis.pipeline() as pipe:
             pipe.set(_key(token_sha256), _write(session), px=life_ms)
             pipe.hset(own, session.id, token_sha256)
             _outlive(pipe, own, life_ms)
@@ -51,7 +51,7 @@ class RedisSessions:
 
     def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
         """See Sessions.use."""
-        with translated():
+        with asking(self._client):
             session = _read(self._redis.get(_key(token_sha256)), now)
             if session is None or now - session.seen_at < SEEN_EVERY:
                 return session
@@ -69,7 +69,7 @@ class RedisSessions:
     def of(self, account_id: AccountId, *, now: datetime) -> list[Session]:
         """See Sessions.of."""
         own = _account_key(account_id)
-        with translated():
+        with asking(self._client):
             tokens: Mapping[str, str] = self._redis.hgetall(own)
             texts = self._redis.mget([_key(token) for token in tokens.values()]) if tokens else []
             found = [_read(text, now) for text in texts]
@@ -82,7 +82,7 @@ class RedisSessions:
     def close(self, account_id: AccountId, session_id: SessionId) -> None:
         """See Sessions.close."""
         own = _account_key(account_id)
-        with translated():
+        with asking(self._client):
             token = self._redis.hget(own, session_id)
             if token is not None:
                 with self._redis.pipeline() as pipe:
@@ -93,7 +93,7 @@ class RedisSessions:
 
     def close_all(self, account_id: AccountId) -> None:
         """See Sessions.close_all."""
-        with translated():
+        with asking(self._client):
             told = [CHANNEL, f"account:{account_id}"]
             self._close_all(keys=[_account_key(account_id)], args=[_key(""), *told])
 

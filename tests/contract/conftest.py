@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from redis import Redis
 from sqlalchemy import Engine
 
 from catalogue.auditing import Audits
@@ -19,7 +18,7 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
-from catalogue.fleeting.client import open_redis
+from catalogue.fleeting.client import GuardedRedis, open_redis
 from catalogue.people_port import Accounts, StoredAccount
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
 from storage.local import LocalStore
@@ -170,7 +169,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture(params=["sqlite", "postgresql", "redis"])
 def fleeting(
     request: pytest.FixtureRequest, make_database: Callable[[str], str]
-) -> Iterator[Redis | Engine]:
+) -> Iterator[GuardedRedis | Engine]:
     """What keeps what is kept for a while: empty, but for the accounts that a database needs."""
     if request.param == "redis":
         client = open_redis(request.getfixturevalue("redis_server").url)
@@ -187,7 +186,9 @@ def fleeting(
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "redis"])
-def fleeting_away(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Redis | Engine]:
+def fleeting_away(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[GuardedRedis | Engine]:
     """One that does not answer."""
     if request.param == "redis":
         yield open_redis("redis://127.0.0.1:1/0")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from redis import Redis
 from sqlalchemy import Engine
 
 from catalogue import changes as following
@@ -18,6 +17,7 @@ from catalogue.database.changes import SqliteChanges, follow_postgresql
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.tracks import SqlTracks
 from catalogue.fleeting.changes import follow_redis
+from catalogue.fleeting.client import GuardedRedis
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.nouns import AlbumSaid, JobId, SessionId, TrackId
 from catalogue.people import Plan, Session
@@ -36,10 +36,10 @@ from tests.e2e.servers import wait_until
 
 
 @pytest.fixture
-def changes(fleeting: Redis | Engine) -> Iterator[Changes]:
+def changes(fleeting: GuardedRedis | Engine) -> Iterator[Changes]:
     """A feed that hears by now, and has said so."""
     feed: Changes
-    if isinstance(fleeting, Redis):
+    if isinstance(fleeting, GuardedRedis):
         feed = follow_redis(fleeting)
     elif fleeting.dialect.name == "sqlite":
         feed = SqliteChanges(fleeting)
@@ -90,9 +90,9 @@ def test_silence_means_that_nothing_changed(changes: Changes) -> None:
     assert changes.take() is not None
 
 
-def test_what_ends_sessions_is_heard(fleeting: Redis | Engine, changes: Changes) -> None:
+def test_what_ends_sessions_is_heard(fleeting: GuardedRedis | Engine, changes: Changes) -> None:
     sessions: Sessions = (
-        RedisSessions(fleeting) if isinstance(fleeting, Redis) else SqlSessions(fleeting)
+        RedisSessions(fleeting) if isinstance(fleeting, GuardedRedis) else SqlSessions(fleeting)
     )
     for number in range(2):
         own = replace(session(), id=SessionId(f"ses_{number}"))
@@ -120,7 +120,7 @@ def publish(engine: Engine, number: int) -> TrackId:
 
 @pytest.mark.parametrize("fleeting", ["sqlite", "postgresql"], indirect=True)
 def test_what_changes_a_listener_s_answer_is_heard(
-    fleeting: Redis | Engine, changes: Changes
+    fleeting: GuardedRedis | Engine, changes: Changes
 ) -> None:
     assert isinstance(fleeting, Engine)
     one = publish(fleeting, 1)

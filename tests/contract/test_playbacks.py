@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from redis import Redis
 from sqlalchemy import Engine
 
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.errors import PlaybackTakenOver, Unavailable
+from catalogue.fleeting.client import GuardedRedis
 from catalogue.fleeting.playbacks import RedisPlaybacks
 from catalogue.nouns import SessionId, TrackId
 from catalogue.people import Lease, Playback, PlaybackState, Repeat, Session
@@ -44,8 +44,10 @@ PHONE, RADIO = session("phone"), session("radio")
 
 
 @pytest.fixture
-def playbacks(fleeting: Redis | Engine) -> Playbacks:
-    return RedisPlaybacks(fleeting) if isinstance(fleeting, Redis) else SqlPlaybacks(fleeting)
+def playbacks(fleeting: GuardedRedis | Engine) -> Playbacks:
+    return (
+        RedisPlaybacks(fleeting) if isinstance(fleeting, GuardedRedis) else SqlPlaybacks(fleeting)
+    )
 
 
 def test_nothing_is_known_of_what_never_played(playbacks: Playbacks) -> None:
@@ -97,9 +99,9 @@ def test_of_many_at_once_one_has_the_lease(playbacks: Playbacks) -> None:
     assert playbacks.renew(ADA, 24, until=LATER).lease == replace(lease, expires_at=LATER)
 
 
-def test_what_is_away_says_so(fleeting_away: Redis | Engine) -> None:
+def test_what_is_away_says_so(fleeting_away: GuardedRedis | Engine) -> None:
     away: Playbacks
-    if isinstance(fleeting_away, Redis):
+    if isinstance(fleeting_away, GuardedRedis):
         away = RedisPlaybacks(fleeting_away)
     else:
         away = SqlPlaybacks(fleeting_away)

@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from redis import Redis
 from sqlalchemy import Engine
 
 from catalogue.database.accounts import SqlSessions
 from catalogue.errors import Unavailable
+from catalogue.fleeting.client import GuardedRedis
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Session
@@ -21,15 +21,15 @@ MOMENT = timedelta(microseconds=1)
 
 
 @pytest.fixture
-def sessions(fleeting: Redis | Engine) -> Sessions:
+def sessions(fleeting: GuardedRedis | Engine) -> Sessions:
     """An empty adapter."""
-    return RedisSessions(fleeting) if isinstance(fleeting, Redis) else SqlSessions(fleeting)
+    return RedisSessions(fleeting) if isinstance(fleeting, GuardedRedis) else SqlSessions(fleeting)
 
 
 @pytest.fixture
-def away(fleeting_away: Redis | Engine) -> Sessions:
+def away(fleeting_away: GuardedRedis | Engine) -> Sessions:
     """An adapter whose server does not answer."""
-    if isinstance(fleeting_away, Redis):
+    if isinstance(fleeting_away, GuardedRedis):
         return RedisSessions(fleeting_away)
     return SqlSessions(fleeting_away)
 

@@ -179,6 +179,7 @@ def counts(dependant: Dependant) -> int:
 @pytest.mark.parametrize("route", list(routes()), ids=lambda route: f"{route.path}-{route.name}")
 def test_every_route_is_counted_once(route: APIRoute) -> None:
     method = sorted(route.methods or ())[0]
-    exempt = route.path.startswith("/health/") or route.path.startswith("/s/")
+    # A chunk is opened by a signature, which was counted when it was made.
+    exempt = route.path.startswith(("/health/", "/s/", "/v1/schemas/"))
     exempt |= (route.path, method) == ("/v1/sessions", "POST")
     assert counts(route.dependant) == (0 if exempt else 1)
