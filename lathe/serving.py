@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -67,17 +68,26 @@ class Origin:
     """An HTTP server that is bound on construction, so that its URL is known."""
 
     def __init__(self, house: House, registry: CollectorRegistry) -> None:
-        services = build_services(house, registry)
+        services, tracing = build_services(house, registry), None
+        if house.settings.traces:
+            # Who sends no traces loads none of what sends them.
+            from lathe.tracing import Tracing
+
+            tracing = Tracing(house.settings.traces)
+            tracing.trace_engine(house.engine)
+            services = replace(services, store=tracing.trace_store(services.store))
+        self._tracing = tracing
         self._socket = _bind(house.settings.host, house.settings.port)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        app = build_app(
+            services,
+            open_changes(house),
+            cache_bytes=house.settings.chunk_cache_bytes,
+            tells_all=house.settings.log_requests == "all",
+        )
         config = uvicorn.Config(
-            build_app(
-                services,
-                open_changes(house),
-                cache_bytes=house.settings.chunk_cache_bytes,
-                tells_all=house.settings.log_requests == "all",
-            ),
+            app if tracing is None else tracing.trace_app(app),
             log_config=None,
             access_log=False,
             # Edges are trusted by their own network address, never by what a header claims.
@@ -91,7 +101,11 @@ class Origin:
 
     def run(self) -> None:
         """Serve until SIGINT or SIGTERM; must be called in the main thread."""
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            if self._tracing is not None:
+                self._tracing.close()
 
     def stop(self) -> None:
         """Stop serving, now or as soon as it has begun; may be called from a signal handler."""

@@ -58,6 +58,7 @@ SECRETS = {
     "STORE_SECRET_KEY": "store-password",
     "LATHE_URL_KEYS": f"k1:{'A' * 43}",
 }
+_PART_OF_A_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::([-?])([^}]*))?\})")
 
 
@@ -294,6 +295,26 @@ def test_prometheus_understands_the_rules(tmp_path: Path) -> None:
     subprocess.run(check, check=True, capture_output=True, timeout=HANG_S)
 
 
+def dashboard() -> dict[str, Any]:
+    """Return what Grafana shows."""
+    found: dict[str, Any] = json.loads((DEPLOY / "grafana" / "lathe.json").read_text("utf-8"))
+    return found
+
+
+def test_the_dashboard_shows_every_panel_in_a_place_of_its_own() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels})
+    places = [panel["gridPos"] for panel in panels]
+    cells = [
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+
+
 def test_prometheus_gathers_what_the_rules_ask_for(
     plant: Plant, metrics_port: int, tmp_path: Path
 ) -> None:
@@ -324,9 +345,14 @@ def test_prometheus_gathers_what_the_rules_ask_for(
             return found
 
         wait_until(lambda: ask("max(lathe_catalogue_up) == 1"), "a gathered metric")
-        (group,) = httpx.get(f"{prometheus.url}/api/v1/rules").json()["data"]["groups"]
+        shown = [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
+        for query in shown:
+            answer = httpx.get(f"{prometheus.url}/api/v1/query", params={"query": query})
+            assert answer.json()["status"] == "success", answer.text
         asked = {
-            name for rule in group["rules"] for name in re.findall(r"lathe_\w+", rule["query"])
+            _PART_OF_A_HISTOGRAM.sub("", name)
+            for query in [*shown, *(rule["query"] for rule in rules())]
+            for name in re.findall(r"lathe_\w+", query)
         }
         text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
         known = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))

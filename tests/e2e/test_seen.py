@@ -1,12 +1,17 @@
 """What operators see of an origin: metrics, lines of the log, the audit trail; and its limits."""
 
+import gzip
 import json
 import re
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.audio_tools import FIXTURES
 from tests.e2e.servers import (
@@ -178,6 +183,76 @@ def test_the_audit_trail_tells_who_did_what(plant: Plant, track_id: str) -> None
     assert PASSWORD not in json.dumps(trail())
     assert plant.run("audit", "--since", "2999-01-01") == ""
     assert "signed-out" in plant.run("audit", "--actor", account)
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes traces over OTLP."""
+
+    def do_POST(self) -> None:
+        """Keep what is sent."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        assert self.path == "/v1/traces"
+        assert isinstance(self.server, Collecting)
+        self.server.bodies.append(body)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+class Collecting(ThreadingHTTPServer):
+    """A collector, and what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Collector)
+        self.bodies: list[bytes] = []
+
+    def spans(self) -> list[Span]:
+        return [
+            span
+            for body in self.bodies
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+
+def test_a_trace_leads_from_a_request_to_the_store(tmp_path: Path) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    caller = {"traceparent": f"00-{trace}-{parent}-01"}
+    with Collecting() as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{collector.server_address[1]}"
+        with QuickPlant(tmp_path / "state", TRACES=url) as plant:
+            with plant.client() as label:
+                job = accepted(deliver(label, FIXTURES / "tiny.wav"))
+                track_id = wait_for_job(label, job)["track_id"]
+                label.headers.update(caller)
+                player = Listener(label, track_id)
+            with plant.client(key="") as guest:
+                rendition = player.renditions[0]
+                chunk = player.url(rendition, rendition["chunks"][0]["name"])
+                assert guest.get(chunk, headers=caller).status_code == 200
+            assert plant.stop() == 0
+        collector.shutdown()
+    own = [span for span in collector.spans() if span.trace_id.hex() == trace]
+    requests = {span.name: span for span in own if span.parent_span_id.hex() == parent}
+    assert set(requests) == {
+        "GET /v1/tracks/{track_id}/manifest",
+        "GET /s/{token}/{track_id}/{rendition_id}/{name}",
+    }
+    manifest, answer = (requests[name] for name in sorted(requests, reverse=True))
+    below = {span.name for span in own if span.parent_span_id == manifest.span_id}
+    assert "SELECT" in below
+    (read,) = [span for span in own if span.name == "store.read"]
+    assert read.parent_span_id == answer.span_id
+    assert all(span.end_time_unix_nano >= span.start_time_unix_nano > 0 for span in own)
+    told = str(collector.spans())
+    assert chunk.split("/s/")[1].split("/")[0] not in told
+    assert plant.key not in told
 
 
 def test_whoever_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
