@@ -3,7 +3,7 @@
 Every adapter passes the same contract suite. Methods raise Unavailable when the database is away.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -90,6 +90,27 @@ class HeardMaster:
     vector: tuple[float, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Face:
+    """A rendition without its chunks, and how a version of the manifest shows it, with them."""
+
+    rendition: Rendition
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brief:
+    """A track as manifests need it: its renditions have no chunks, and ``faces`` are theirs.
+
+    ``before`` and ``after`` are the published tracks beside it on its album.
+    """
+
+    track: Track
+    faces: tuple[str, ...]
+    before: TrackId | None = None
+    after: TrackId | None = None
+
+
 class Tracks(Protocol):
     """Recordings, what labels said of them, and their published renditions."""
 
@@ -104,6 +125,19 @@ class Tracks(Protocol):
 
     def get(self, track_id: TrackId) -> Track:
         """Return a track with its current renditions. Raises TrackNotFound."""
+
+    def briefs(
+        self,
+        track_ids: Collection[TrackId],
+        *,
+        version: int,
+        render: Callable[[Rendition], str],
+    ) -> dict[TrackId, Brief]:
+        """Return those of some tracks that exist, by id.
+
+        Faces are kept by the ``version`` of the manifest that shows them; those that there are not
+        yet are rendered and kept.
+        """
 
     def album(self, album_id: AlbumId) -> Album:
         """Return an album with its published tracks, in order. Raises AlbumNotFound."""

@@ -4,6 +4,7 @@ Its schema is ``manifest.schema.json`` beside this module.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -12,10 +13,27 @@ from typing import Any
 from catalogue.nouns import Chunk, Rendition, StoredObject
 from manifests.manifest import VERSION, Manifest
 
+# Stands once in a face: all texts in it are names that the plant itself gives.
+_NO_BASE = '"base_url":""'
 
-def render_json(manifest: Manifest) -> bytes:
-    """Return the manifest as UTF-8 JSON."""
-    return json.dumps(_describe(manifest), ensure_ascii=False, separators=(",", ":")).encode()
+
+def render_json(manifest: Manifest, faces: Sequence[str] | None = None) -> bytes:
+    """Return the manifest as UTF-8 JSON.
+
+    ``faces`` are those of its renditions, where they have been rendered before.
+    """
+    if faces is None:
+        faces = [render_face(rendition) for rendition in manifest.renditions]
+    listed = ",".join(
+        face.replace(_NO_BASE, f'"base_url":{_dump(prefix)}', 1)
+        for face, prefix in zip(faces, manifest.prefixes, strict=True)
+    )
+    return f'{_dump(_describe(manifest))[:-1]},"renditions":[{listed}]}}'.encode()
+
+
+def render_face(rendition: Rendition) -> str:
+    """Return what every manifest shows of a rendition, with an empty ``base_url``."""
+    return _dump(_rendition(rendition))
 
 
 @cache
@@ -49,14 +67,10 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
         "expires_at": _instant(manifest.expires_at),
         "refresh_after": _instant(manifest.refresh_after),
         "refresh_url": manifest.refresh_url,
-        "renditions": [
-            _rendition(rendition, prefix)
-            for rendition, prefix in zip(manifest.renditions, manifest.prefixes, strict=True)
-        ],
     }
 
 
-def _rendition(rendition: Rendition, prefix: str) -> dict[str, Any]:
+def _rendition(rendition: Rendition) -> dict[str, Any]:
     return {
         "id": rendition.id,
         "tier": rendition.tier.name,
@@ -72,7 +86,7 @@ def _rendition(rendition: Rendition, prefix: str) -> dict[str, Any]:
         "priming_samples": rendition.priming_samples,
         "padding_samples": rendition.padding_samples,
         "size_bytes": rendition.size_bytes,
-        "base_url": prefix,
+        "base_url": "",
         "init": _stored(rendition.init),
         "preroll": None if rendition.preroll is None else _stored(rendition.preroll),
         "chunks": [_chunk(chunk) for chunk in rendition.chunks],
@@ -92,6 +106,10 @@ def _chunk(chunk: Chunk) -> dict[str, Any]:
 
 def _stored(stored: StoredObject) -> dict[str, Any]:
     return {"name": stored.name, "size_bytes": stored.size_bytes, "sha256": stored.sha256}
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _instant(time: datetime | None) -> str | None:

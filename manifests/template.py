@@ -5,11 +5,11 @@ once for all: filled in, the whole is one gzip member (RFC 1952) of blocks that 
 stored ones between them.
 """
 
-import re
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from uuid import uuid4
 
 from manifests.manifest import Manifest
@@ -22,9 +22,9 @@ _LEVEL = 5
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK = b"\x03\x00"
 _STORED_MAX = 0xFFFF
+_BLOCK_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
 class Template:
     """What stays the same of a document, in pieces, and which value stands before each but one.
 
@@ -32,28 +32,32 @@ class Template:
     the URLs end and when they are to be fetched anew.
     """
 
-    pieces: tuple[bytes, ...]
-    deflated: tuple[bytes, ...]
-    slots: tuple[int, ...]
+    def __init__(self, pieces: Sequence[bytes], slots: Sequence[int]) -> None:
+        self._pieces, self._slots = tuple(pieces), tuple(slots)
+
+    @cached_property
+    def _deflated(self) -> tuple[bytes, ...]:
+        # Most players take what is packed or never do; so it is made when one asks first.
+        return tuple(map(_deflate, self._pieces))
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that it takes."""
-        return sum(map(len, self.pieces)) + sum(map(len, self.deflated))
+        """Bytes that it takes at most: deflated, it is no longer."""
+        return sum(2 * len(piece) + _BLOCK_BYTES for piece in self._pieces)
 
     def fill(self, values: Sequence[bytes]) -> bytes:
         """Return the document with these values."""
-        parts = [self.pieces[0]]
-        for slot, piece in zip(self.slots, self.pieces[1:], strict=True):
+        parts = [self._pieces[0]]
+        for slot, piece in zip(self._slots, self._pieces[1:], strict=True):
             parts.append(values[slot])
             parts.append(piece)
         return b"".join(parts)
 
     def pack(self, values: Sequence[bytes], whole: bytes) -> bytes:
         """Return the document with these values, which is ``whole``, as gzip."""
-        blocks = [_GZIP_HEADER, self.deflated[0]]
+        blocks = [_GZIP_HEADER, self._deflated[0]]
         stored = [_store(value) for value in values]
-        for slot, block in zip(self.slots, self.deflated[1:], strict=True):
+        for slot, block in zip(self._slots, self._deflated[1:], strict=True):
             blocks.append(stored[slot])
             blocks.append(block)
         blocks.append(_LAST_BLOCK)
@@ -67,20 +71,29 @@ def build_template(render: Render, manifest: Manifest) -> Template:
     mark = uuid4().hex
     marked = replace(
         manifest,
-        prefixes=tuple(f"{mark}-{place}/" for place in range(len(manifest.prefixes))),
+        prefixes=tuple(f"{mark}{place:03d}" for place in range(len(manifest.prefixes))),
         expires_at=_EXPIRES,
         refresh_after=_REFRESH,
     )
-    times = {_write(_EXPIRES): len(marked.prefixes), _write(_REFRESH): len(marked.prefixes) + 1}
-    either = b"|".join([rb"%s-([0-9]+)/" % mark.encode(), *map(re.escape, times)])
-    document = render(marked)
-    pieces, slots, end = [], [], 0
-    for found in re.finditer(either, document):
-        pieces.append(document[end : found.start()])
-        slots.append(times[found[0]] if found[1] is None else int(found[1]))
-        end = found.end()
-    pieces.append(document[end:])
-    return Template(tuple(pieces), tuple(map(_deflate, pieces)), tuple(slots))
+    first, *others = render(marked).split(mark.encode())
+    pieces, slots = [first], []
+    for piece in others:
+        slots.append(int(piece[:3]))
+        pieces.append(piece[3:])
+    for slot, moment in enumerate((_EXPIRES, _REFRESH), start=len(manifest.prefixes)):
+        _cut(pieces, slots, _write(moment), slot)
+    return Template(pieces, slots)
+
+
+def _cut(pieces: list[bytes], slots: list[int], value: bytes, slot: int) -> None:
+    """Cut the pieces where a value stands, and note that ``slot`` stands there."""
+    place = 0
+    while place < len(pieces):
+        before, found, after = pieces[place].partition(value)
+        if found:
+            pieces[place : place + 1] = [before, after]
+            slots.insert(place, slot)
+        place += 1
 
 
 def write_values(

@@ -2,8 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from itertools import islice
 from typing import Generic, TypeVar
+
+from anyio import to_thread
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -70,3 +73,48 @@ class Collapsed(Generic[Key, Value]):
 
             task = self._running[key] = asyncio.create_task(do())
         return await asyncio.shield(task)
+
+
+class Batched(Generic[Key, Value]):
+    """Work on many keys at once: those that are asked for while it goes on are done together next.
+
+    So nobody waits for what was begun before it was asked. ``load`` gives what there is of some
+    keys, in a thread, up to ``most`` at once.
+    """
+
+    def __init__(
+        self, load: Callable[[Collection[Key]], Mapping[Key, Value]], *, most: int = 64
+    ) -> None:
+        self._load, self._most = load, most
+        self._asked: dict[Key, asyncio.Future[Value | None]] = {}
+        self._runner: asyncio.Task[None] | None = None
+
+    async def get(self, key: Key) -> Value | None:
+        """Return what is loaded of a key. Raises what ``load`` raises."""
+        future = self._asked.get(key)
+        if future is None:
+            future = self._asked[key] = asyncio.get_running_loop().create_future()
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        return await asyncio.shield(future)
+
+    async def _run(self) -> None:
+        try:
+            while self._asked:
+                keys = list(islice(self._asked, self._most))
+                batch = {key: self._asked.pop(key) for key in keys}
+                await self._answer(batch)
+        finally:
+            self._runner = None
+
+    async def _answer(self, batch: Mapping[Key, "asyncio.Future[Value | None]"]) -> None:
+        try:
+            found = await to_thread.run_sync(self._load, list(batch))
+        except Exception as fault:
+            for future in batch.values():
+                future.set_exception(fault)
+                # Whoever asked may be gone by now.
+                future.exception()
+            return
+        for key, future in batch.items():
+            future.set_result(found.get(key))

@@ -127,20 +127,27 @@ class Throttle:
             visit.refused = self._refuse(category, verdict)
             raise visit.refused
 
-    def is_playing(self, who: str, track_id: str) -> bool:
-        """Return whether ``who`` began to play a track within ``PLAY_LASTS``, as far as known."""
+    def play_at_once(self, who: str, track_id: str) -> bool | None:
+        """Count a play unless it goes on; return whether it begins, None where that must wait.
+
+        It goes on where ``who`` began it within ``PLAY_LASTS``, as far as this process knows.
+        """
+        now = self._now()
         with self._lock:
             began = self._plays.get((who, track_id))
-        return began is not None and timedelta() <= self._now() - began < PLAY_LASTS
+            if began is not None and timedelta() <= now - began < PLAY_LASTS:
+                return False
+            if self._recall(Category.PLAYS, who) is None:
+                return None
+            self._plays.put((who, track_id), now)
+        return True
 
     def play(self, who: str, track_id: str) -> bool:
-        """Count a play unless it goes on; return whether it begins. Raises TooManyRequests."""
-        if self.is_playing(who, track_id):
-            return False
-        with self._lock:
-            verdict = self._recall(Category.PLAYS, who)
-        if verdict is None:
-            verdict = self._take(Category.PLAYS, who)
+        """Count a play as ``play_at_once`` does, wherever it has to ask. Raises TooManyRequests."""
+        begins = self.play_at_once(who, track_id)
+        if begins is not None:
+            return begins
+        verdict = self._take(Category.PLAYS, who)
         if not verdict.allowed:
             raise self._refuse(Category.PLAYS, verdict)
         with self._lock:

@@ -1,7 +1,7 @@
 """Tracks, deliveries and renditions in SQL."""
 
 import base64
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from sqlalchemy import (
 from catalogue.auditing import Deed, Detail, record
 from catalogue.database.announcing import announce, announce_track
 from catalogue.database.audits import keep
+from catalogue.database.briefs import keep_faces, read_faces, read_neighbours, read_rows
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
@@ -56,7 +57,7 @@ from catalogue.nouns import (
     Window,
     WorkQueue,
 )
-from catalogue.port import HeardMaster
+from catalogue.port import Brief, HeardMaster
 
 _FEATURES = TypeAdapter(Features)
 _RENDITION = TypeAdapter(Rendition)
@@ -131,6 +132,35 @@ class SqlTracks:
             return _build_track(
                 connection, row, tuple(_RENDITION.validate_json(text) for text in declared)
             )
+
+    def briefs(
+        self,
+        track_ids: Collection[TrackId],
+        *,
+        version: int,
+        render: Callable[[Rendition], str],
+    ) -> dict[TrackId, Brief]:
+        """See Tracks.briefs."""
+        with reading(self._engine) as connection:
+            rows = read_rows(connection, track_ids)
+            shown, made = read_faces(connection, track_ids, version=version, render=render)
+            albums = {row.album_id for row, *_ in rows.values() if row.album_id is not None}
+            beside = read_neighbours(connection, albums)
+        if made:
+            with writing(self._engine) as connection:
+                keep_faces(connection, made, version=version)
+        found = {}
+        for track_id, (row, *more) in rows.items():
+            licensed = [_make_right(each) for each in (row, *more) if each.territory is not None]
+            faces = shown.get(track_id, [])
+            before, after = beside.get(track_id, (None, None))
+            found[TrackId(track_id)] = Brief(
+                track=_make_track(row, licensed, tuple(face.rendition for face in faces)),
+                faces=tuple(face.text for face in faces),
+                before=before,
+                after=after,
+            )
+        return found
 
     def album(self, album_id: AlbumId) -> Album:
         """See Tracks.album."""
@@ -342,9 +372,13 @@ def _read_rights(connection: Connection, track_ids: Collection[str]) -> dict[str
     query = select(rights).where(rights.c.track_id.in_(track_ids))
     found: dict[str, list[Right]] = {track_id: [] for track_id in track_ids}
     for row in connection.execute(query.order_by(rights.c.territory)):
-        windows = (Window(),) if row.windows is None else _WINDOWS.validate_python(row.windows)
-        found[row.track_id].append(Right(territory=row.territory, windows=windows))
+        found[row.track_id].append(_make_right(row))
     return found
+
+
+def _make_right(row: Row[Any]) -> Right:
+    windows = (Window(),) if row.windows is None else _WINDOWS.validate_python(row.windows)
+    return Right(territory=row.territory, windows=windows)
 
 
 def _write_rights(licensed: Iterable[Right]) -> list[str]:

@@ -5,12 +5,14 @@ What is remembered is forgotten as soon as it is heard that it changed, and afte
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.types import Scope, Send
 
+from catalogue.errors import TrackNotFound
 from catalogue.identifiers import parse_territory
 from catalogue.licensing import (
     Grant,
@@ -24,11 +26,13 @@ from catalogue.licensing import (
 from catalogue.nouns import Track, TrackId
 from catalogue.people import Network
 from catalogue.people_port import Changes
-from manifests.manifest import AlbumPlace, build_manifest
+from catalogue.port import Brief
+from manifests.json import render_face, render_json
+from manifests.manifest import VERSION, AlbumPlace, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.access import SignedIn, address_of, identify, is_trusted_edge, network_of
 from origin.fast.http import Headers, names, read_headers, send_answer
-from origin.remembered import Collapsed, Remembered
+from origin.remembered import Batched, Collapsed, Remembered
 from origin.services import TERRITORY_HEADER, Services
 from origin.throttle import Category
 from origin.tracks import (
@@ -64,7 +68,7 @@ _FORWARDED = b"x-forwarded-for"
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
 _TERRITORY = TERRITORY_HEADER.encode("ascii")
 _CALLERS, _TRACKS, _WISHES, _GRANTS_OF_A_TRACK = 50_000, 20_000, 1024, 256
-_TEMPLATES_BYTES = 128 << 20
+_TEMPLATES_BYTES, _BRIEFS_BYTES, _BRIEF_BYTES = 128 << 20, 32 << 20, 8 << 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +120,10 @@ class FastManifests:
         )
         self._networks: Remembered[tuple[str, bytes], str] = Remembered(_CALLERS)
         self._loading: Collapsed[tuple[object, ...], object] = Collapsed()
+        self._briefs: Remembered[int, Brief] = Remembered(
+            _BRIEFS_BYTES, lambda brief: sum(map(len, brief.faces)) + _BRIEF_BYTES
+        )
+        self._briefly = Batched(partial(parts.tracks.briefs, version=VERSION, render=render_face))
         self._turn = self._editions = 0
 
     async def answer(self, scope: Scope, send: Send) -> bool:
@@ -150,9 +158,10 @@ class FastManifests:
                 return False
             self._templates.put(key, template)
         throttle = self._parts.throttle
-        if not throttle.is_playing(who, track_id) and await to_thread.run_sync(
-            throttle.play, who, track_id
-        ):
+        begins = throttle.play_at_once(who, track_id)
+        if begins is None:
+            begins = await to_thread.run_sync(throttle.play, who, track_id)
+        if begins:
             visit.streams.append(describe_stream(granted.grant, listener))
         signed = self._parts.signer.sign_all(
             expires=granted.expires, session=listener.session, prefixes=granted.prefixes
@@ -272,17 +281,24 @@ class FastManifests:
     async def _learn_track(self, track_id: str) -> _KnownTrack:
         """Ask for a track. Raises TrackNotFound."""
         turn = self._turn
-        track, _ = await self._load(track_id)
-        renditions = tuple(replace(each, chunks=()) for each in track.renditions)
+        brief = await self._ask_brief(track_id)
         self._editions += 1
         known = _KnownTrack(
-            track=replace(track, renditions=renditions),
+            track=brief.track,
             edition=self._editions,
             until=self._parts.now() + KNOWN_FOR,
         )
         if turn == self._turn:
             self._tracks.put(track_id, known)
+        self._briefs.put(known.edition, brief)
         return known
+
+    async def _ask_brief(self, track_id: str) -> Brief:
+        """Return a track as the catalogue has it now, without chunks. Raises TrackNotFound."""
+        brief = await self._briefly.get(TrackId(track_id))
+        if brief is None:
+            raise TrackNotFound("No track has this id.", track=track_id[:60])
+        return brief
 
     async def _load(self, track_id: str) -> tuple[Track, AlbumPlace | None]:
         """Return a track as the catalogue has it now. Raises TrackNotFound."""
@@ -323,6 +339,8 @@ class FastManifests:
 
     async def _learn_template(self, known: _KnownTrack, grant: Grant, face: str) -> Template | None:
         """Return what is the same for all who have such a grant; None if it is outdated by now."""
+        if face == "manifest":
+            return await self._learn_json(known, grant)
         whole, place = await self._load(known.track.id)
         by_id = {each.id: each for each in whole.renditions}
         if any(each.id not in by_id for each in grant.renditions):
@@ -330,6 +348,23 @@ class FastManifests:
         full = replace(grant, renditions=tuple(by_id[each.id] for each in grant.renditions))
         manifest = build_manifest(whole, full, str, refresh_url="manifest", place=place)
         return build_template(FACES[face][0], manifest)
+
+    async def _learn_json(self, known: _KnownTrack, grant: Grant) -> Template | None:
+        brief = self._briefs.get(known.edition) or await self._ask_brief(known.track.id)
+        shown = {
+            rendition.id: face
+            for rendition, face in zip(brief.track.renditions, brief.faces, strict=True)
+        }
+        if any(each.id not in shown for each in grant.renditions):
+            return None
+        place = None
+        if brief.track.album_id is not None:
+            place = AlbumPlace(
+                album_id=brief.track.album_id, previous=brief.before, following=brief.after
+            )
+        manifest = build_manifest(brief.track, grant, str, refresh_url="manifest", place=place)
+        faces = [shown[each.id] for each in grant.renditions]
+        return build_template(partial(render_json, faces=faces), manifest)
 
 
 def _parse_wish(query: bytes, asked: dict[bytes, bytes]) -> Wish | None:

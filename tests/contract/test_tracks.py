@@ -9,7 +9,16 @@ from datetime import timedelta
 import pytest
 
 from catalogue.errors import JobNotFound, TrackNotFound, Unavailable
-from catalogue.nouns import DeliveryId, JobId, JobState, RenditionId, Right, TrackId
+from catalogue.nouns import (
+    AlbumSaid,
+    DeliveryId,
+    JobId,
+    JobState,
+    Rendition,
+    RenditionId,
+    Right,
+    TrackId,
+)
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
@@ -217,3 +226,50 @@ def test_tracks_are_found_by_the_master_they_are_heard_from(catalogue: Catalogue
     }
     assert all(track.metadata.rights and not track.renditions for _, track in found)
     assert catalogue.tracks.heard_from([]) == []
+
+
+# --------------------------------------------------------------------------- briefly
+
+
+def render(rendition: Rendition) -> str:
+    return f"{rendition.id}: {len(rendition.chunks)} chunks, {rendition.size_bytes} bytes ♪"
+
+
+def unreachable(_: Rendition) -> str:
+    raise AssertionError("it was rendered before")
+
+
+def test_briefs_are_tracks_without_chunks_and_with_faces(catalogue: Catalogue) -> None:
+    ids = []
+    for number in range(1, 5):
+        said = AlbumSaid(upc="0123456789012", title="Songs", disc=1, number=5 - number)
+        album = None if number == 4 else said
+        ids.append(publish_on(catalogue, number, album))
+    catalogue.tracks.accept(make_delivery(9), make_metadata(isrc="ZZTST2600099"), JobId("job_9"))
+    unpublished, nobody = make_delivery(9).track_id, TrackId("trk_none")
+    asked = [*ids, unpublished, nobody]
+    first = catalogue.tracks.briefs(asked, version=1, render=render)
+    assert set(first) == {*ids, unpublished}
+    assert catalogue.tracks.briefs(asked, version=1, render=unreachable) == first
+    for track_id in [*ids, unpublished]:
+        track, brief = catalogue.tracks.get(track_id), first[track_id]
+        shorn = tuple(replace(each, chunks=()) for each in track.renditions)
+        assert brief.track == replace(track, renditions=shorn)
+        assert brief.faces == tuple(map(render, track.renditions))
+        assert (brief.before, brief.after) == catalogue.tracks.neighbours(track)
+    other = catalogue.tracks.briefs(ids, version=2, render=lambda each: each.tier.name)
+    assert other[ids[0]].faces != first[ids[0]].faces
+    assert catalogue.tracks.briefs(ids, version=1, render=unreachable)[ids[0]] == first[ids[0]]
+    assert catalogue.tracks.briefs([], version=1, render=render) == {}
+
+
+def publish_on(catalogue: Catalogue, number: int, album: AlbumSaid | None) -> TrackId:
+    """Publish a track at two tiers, on an album if one is named."""
+    metadata = replace(make_metadata("US", "FR", isrc=f"ZZTST26{number:05}"), album=album)
+    pressing = make_pressing(OGG, AAC, master=f"m{number}")
+    delivery = make_delivery(number, master_sha256=pressing.master.sha256)
+    job = catalogue.tracks.accept(delivery, metadata, JobId(f"job_{number}")).id
+    catalogue.jobs.claim(job, "one", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    current = [each.id for each in pressing.renditions]
+    catalogue.jobs.publish(job, "one", current=current, pressing=pressing, now=NOON)
+    return delivery.track_id

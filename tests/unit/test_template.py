@@ -57,7 +57,8 @@ def test_what_is_packed_is_shorter_and_its_size_is_told() -> None:
     values = write_values(MANIFEST.prefixes, NOON, NOON)
     whole = template.fill(values)
     assert len(template.pack(values, whole)) < len(whole) * 2 / 3
-    assert template.size_bytes == sum(map(len, template.pieces + template.deflated))
+    pieces = [*template._pieces, *template._deflated]
+    assert sum(map(len, pieces)) <= template.size_bytes <= 3 * len(whole)
 
 
 def test_a_value_longer_than_a_block_is_refused() -> None:
