@@ -5,15 +5,12 @@ user and system, so that wrk and the client's side of the machine do not.
 """
 
 import argparse
-import os
-import re
-import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.wrk import Asked, Rate, in_turn, measure
 from tests.audio_tools import FIXTURES
 from tests.e2e.servers import (
     Listener,
@@ -42,34 +39,6 @@ http {
     }
 }
 """
-_SCRIPT = """
-local asked = %s
-local turn = 0
-request = function()
-  turn = turn + 1
-  local each = asked[turn %% #asked + 1]
-  return wrk.format("GET", each[1], each[2])
-end
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """How many answers of what size a server gave for a second of its CPU."""
-
-    answers: float
-    size_bytes: float
-
-    def __str__(self) -> str:
-        return f"{self.answers:>9,.0f} a core-second, {self.size_bytes / 1024:6.0f} KiB each"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A path, and headers beside it."""
-
-    path: str
-    headers: dict[str, str]
 
 
 def main() -> None:
@@ -99,7 +68,7 @@ def main() -> None:
         with NginxServer(text, folder, port) as nginx:
             plain = Asked(path=f"/{chunk_name}", headers={})
             pids = [nginx.pid, *children_of(nginx.pid)]
-            static = _measure(nginx.url, pids, [plain], seconds, folder)
+            static = measure(nginx.url, pids, in_turn([plain]), seconds, folder)
         print(f"nginx, a chunk from a folder      {static}")
 
         port, edge_folder = free_port(), Path(name) / "edge"
@@ -108,13 +77,13 @@ def main() -> None:
         ring, store = (plant.state / "url-keys").read_text("utf-8"), plant.state / "store"
         with EdgeServer(text, edge_folder, port, ring=ring, store=store) as edge:
             pids = [edge.pid, *children_of(edge.pid)]
-            checked = _measure(edge.url, pids, [Asked(path=chunk, headers={})], seconds, folder)
+            checked = measure(edge.url, pids, in_turn([Asked(path=chunk)]), seconds, folder)
         print(f"edge, the same, signed            {checked}  {_ratio(checked, static)}")
 
         def ask(asked: Sequence[Asked]) -> Rate:
-            return _measure(plant.url, [plant.pid], asked, seconds, folder)
+            return measure(plant.url, [plant.pid], in_turn(asked), seconds, folder)
 
-        whole = ask([Asked(path=chunk, headers={})])
+        whole = ask([Asked(path=chunk)])
         print(f"origin, the same, signed          {whole}  {_ratio(whole, static)}")
         span = {"Range": f"bytes=0-{_RANGE_BYTES - 1}"}
         ranged = ask([Asked(path=chunk, headers=span)])
@@ -151,40 +120,6 @@ def _ratio(rate: Rate, static: Rate) -> str:
 def _sign_in(plant: Plant) -> str:
     with plant.signed_in("ada@example.org") as client:
         return client.headers["Authorization"].removeprefix("Bearer ")
-
-
-def _measure(
-    url: str, pids: Sequence[int], asked: Sequence[Asked], seconds: int, folder: Path
-) -> Rate:
-    script = folder / "asked.lua"
-    script.write_text(_SCRIPT % _lua(asked))
-    command = ["wrk", "-t1", "-c16", "-s", str(script)]
-    subprocess.run([*command, "-d1", url], check=True, capture_output=True)
-    before = sum(map(_cpu_s, pids))
-    done = subprocess.run(
-        [*command, f"-d{seconds}", url], check=True, capture_output=True, text=True
-    ).stdout
-    used_s = sum(map(_cpu_s, pids)) - before
-    found = re.search(r"(\d+) requests in [^,]+, ([0-9.]+)([KMG]?)B read", done)
-    assert found is not None, done
-    assert "Non-2xx" not in done, done
-    answers, scale = int(found[1]), {"": 0, "K": 10, "M": 20, "G": 30}[found[3]]
-    return Rate(answers=answers / used_s, size_bytes=float(found[2]) * 2**scale / answers)
-
-
-def _lua(asked: Sequence[Asked]) -> str:
-    each = (
-        f'{{"{one.path}", {{'
-        + ", ".join(f'["{name}"] = "{value}"' for name, value in one.headers.items())
-        + "}}"
-        for one in asked
-    )
-    return "{" + ",\n".join(each) + "}"
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from catalogue.errors import AddressUnavailable
 from catalogue.port import Atlas
+from lathe.protocol import QuickProtocol
 from lathe.wiring import House, build_intake, new_id, now, open_changes, open_ring
 from origin.app import build_app
 from origin.measures import OriginMeasures
@@ -93,7 +94,7 @@ class Origin:
             # Edges are trusted by their own network address, never by what a header claims.
             proxy_headers=False,
             loop="uvloop",
-            http="httptools",
+            http=QuickProtocol,
             server_header=False,
             timeout_graceful_shutdown=5,
         )

@@ -80,7 +80,7 @@ class _Api(FastAPI):
 
 def build_app(
     services: Services, changes: Changes, *, cache_bytes: int, tells_all: bool = False
-) -> ASGIApp:
+) -> Entrance:
     """Return what a server runs: the entrance, behind it the fast path, and then the API.
 
     It remembers up to ``cache_bytes`` of chunks, and forgets what it hears of in ``changes``. With

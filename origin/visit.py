@@ -31,6 +31,13 @@ def enter(scope: Scope, visit: Visit) -> None:
     scope[_KEY] = visit
 
 
+def entered(scope: Scope) -> Visit | None:
+    """Return what is known of a request, if it has come in before."""
+    visit = scope.get(_KEY)
+    assert visit is None or isinstance(visit, Visit)
+    return visit
+
+
 def visit_of(scope: Scope) -> Visit:
     """Return what is known of a request."""
     visit = scope[_KEY]

@@ -1,12 +1,14 @@
 """Chunks from memory, or read once from the store for all who ask for them at once."""
 
+from dataclasses import dataclass
+
 from anyio import to_thread
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 from catalogue.nouns import RenditionId, StoredObject, TrackId
 from origin.chunks import OBJECT_PATH
-from origin.fast.http import Headers, names, read_headers, send_answer
-from origin.objects import plan_answer
+from origin.fast.http import Answer, Headers, names, read_headers
+from origin.objects import ObjectAnswer, plan_answer
 from origin.remembered import Collapsed, Remembered
 from origin.services import Services
 from origin.visit import visit_of
@@ -19,6 +21,15 @@ _SHARE = 8
 
 _Place = tuple[str, str]
 _Span = tuple[str, str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request for an object of a rendition that is known, and which of its headers matter."""
+
+    rendition: RenditionId
+    stored: StoredObject
+    headers: dict[bytes, bytes]
 
 
 class FastChunks:
@@ -34,76 +45,82 @@ class FastChunks:
         self._plain: Remembered[_Place, Headers] = Remembered(1 << 16)
         self._reading: Collapsed[_Span, bytes] = Collapsed()
 
-    async def answer(self, scope: Scope, send: Send) -> bool:
-        """Answer a request below ``/s/`` and return True, or False where others have to.
+    def recall(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request below ``/s/`` if its object is remembered.
 
-        Raises what is at fault with the URL, the range or the store; nothing is sent then.
+        Raises what is at fault with the URL or the range.
         """
+        asked = self._read_request(scope)
+        if asked is None:
+            return None
+        body = self._bodies.get((asked.rendition, asked.stored.name))
+        if body is None:
+            return None
+        self._parts.measures.count_cache("chunks", hit=True)
+        return self._answer(asked, body)
+
+    async def find(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request below ``/s/``, or None where others have to.
+
+        Raises what is at fault with the URL, the range or the store.
+        """
+        answer = self.recall(scope)
+        asked = None if answer is not None else self._read_request(scope)
+        if asked is None:
+            return answer
+        self._parts.measures.count_cache("chunks", hit=False)
+        if not asked.headers:
+            if asked.stored.size_bytes > self._largest_bytes:
+                return None
+            body = await self._read(asked, 0, asked.stored.size_bytes)
+            self._bodies.put((asked.rendition, asked.stored.name), body)
+            return self._answer(asked, body)
+        plan = self._plan(asked)
+        part: bytes | memoryview = b""
+        if plan.span is not None and scope["method"] != "HEAD":
+            start, end = plan.span
+            if end - start > _RANGE_MAX_BYTES:
+                return None
+            part = await self._read(asked, start, end)
+        return Answer(plan.status, _encode(plan.headers), part)
+
+    def _read_request(self, scope: Scope) -> _Asked | None:
         path = scope["path"].split("/")
         if len(path) != 6:
-            return False
+            return None
         _, _, token, track_id, rendition_id, name = path
-        rendition = RenditionId(rendition_id)
-        parts = self._parts
+        rendition, parts = RenditionId(rendition_id), self._parts
         parts.signer.verify(token, TrackId(track_id), rendition, parts.now())
         known = parts.published.recall(rendition)
         stored = None if known is None else known[1].get(name)
-        asked = read_headers(scope, _WANTED)
-        if known is None or stored is None or asked is None:
-            return False
+        headers = read_headers(scope, _WANTED)
+        if known is None or stored is None or headers is None:
+            return None
         visit_of(scope).route = OBJECT_PATH
         session = token.split(".", 3)[2]
         parts.measures.see_stream(session, rendition_id, known[0].tier.name)
-        if asked:
-            return await self._answer_part(scope, send, rendition, stored, asked)
-        body = await self._whole(rendition, stored)
-        if body is None:
-            return False
-        headers = self._plain.get((rendition, name))
+        return _Asked(rendition, stored, headers)
+
+    def _answer(self, asked: _Asked, body: bytes) -> Answer:
+        if asked.headers:
+            plan = self._plan(asked)
+            start, end = plan.span or (0, 0)
+            return Answer(plan.status, _encode(plan.headers), memoryview(body)[start:end])
+        place = asked.rendition, asked.stored.name
+        headers = self._plain.get(place)
         if headers is None:
-            headers = _encode(plan_answer(stored, {}).headers)
-            self._plain.put((rendition, name), headers)
-        await send_answer(send, 200, headers, body)
-        return True
+            headers = _encode(plan_answer(asked.stored, {}).headers)
+            self._plain.put(place, headers)
+        return Answer(200, headers, body)
 
-    async def _answer_part(
-        self,
-        scope: Scope,
-        send: Send,
-        rendition: RenditionId,
-        stored: StoredObject,
-        asked: dict[bytes, bytes],
-    ) -> bool:
-        plain = {name.decode("ascii"): value.decode("latin-1") for name, value in asked.items()}
-        answer = plan_answer(stored, plain)
-        body: bytes | memoryview = b""
-        if answer.span is not None and scope["method"] != "HEAD":
-            start, end = answer.span
-            whole = self._bodies.get((rendition, stored.name))
-            self._parts.measures.count_cache("chunks", whole is not None)
-            if whole is not None:
-                body = memoryview(whole)[start:end]
-            elif end - start <= _RANGE_MAX_BYTES:
-                body = await self._read(rendition, stored, start, end)
-            else:
-                return False
-        headers = _encode(answer.headers)
-        await send_answer(send, answer.status, headers, body)
-        return True
+    def _plan(self, asked: _Asked) -> ObjectAnswer:
+        said = {
+            name.decode("ascii"): text.decode("latin-1") for name, text in asked.headers.items()
+        }
+        return plan_answer(asked.stored, said)
 
-    async def _whole(self, rendition: RenditionId, stored: StoredObject) -> bytes | None:
-        place = rendition, stored.name
-        body = self._bodies.get(place)
-        self._parts.measures.count_cache("chunks", body is not None)
-        if body is None and stored.size_bytes <= self._largest_bytes:
-            body = await self._read(rendition, stored, 0, stored.size_bytes)
-            self._bodies.put(place, body)
-        return body
-
-    async def _read(
-        self, rendition: RenditionId, stored: StoredObject, start: int, end: int
-    ) -> bytes:
-        key = rendition_key(rendition, stored.name)
+    async def _read(self, asked: _Asked, start: int, end: int) -> bytes:
+        key = rendition_key(asked.rendition, asked.stored.name)
 
         def read() -> bytes:
             return self._parts.store.read(key, start=start, size_bytes=end - start)
@@ -111,7 +128,7 @@ class FastChunks:
         async def work() -> bytes:
             return await to_thread.run_sync(read)
 
-        return await self._reading.run((rendition, stored.name, start, end), work)
+        return await self._reading.run((asked.rendition, asked.stored.name, start, end), work)
 
 
 def _encode(headers: dict[str, str]) -> Headers:

@@ -1,10 +1,19 @@
-"""Reading requests and sending answers, as ASGI has them."""
+"""Reading requests and making answers, as ASGI has them."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 Headers = list[tuple[bytes, bytes]]
+
+
+class Answer(NamedTuple):
+    """An answer whole; its headers tell how long it is."""
+
+    status: int
+    headers: Headers
+    body: bytes | memoryview
 
 
 def read_headers(scope: Scope, wanted: frozenset[bytes]) -> dict[bytes, bytes] | None:
@@ -16,12 +25,6 @@ def read_headers(scope: Scope, wanted: frozenset[bytes]) -> dict[bytes, bytes] |
                 return None
             found[name] = value
     return found
-
-
-async def send_answer(send: Send, status: int, headers: Headers, body: bytes | memoryview) -> None:
-    """Send an answer whole."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def names(texts: Iterable[str]) -> frozenset[bytes]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from fastapi.security import HTTPAuthorizationCredentials
-from starlette.types import Scope, Send
+from starlette.types import Scope
 
 from catalogue.errors import TrackNotFound
 from catalogue.identifiers import parse_territory
@@ -31,7 +31,7 @@ from manifests.json import render_face, render_json
 from manifests.manifest import VERSION, AlbumPlace, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.access import SignedIn, address_of, identify, is_trusted_edge, network_of
-from origin.fast.http import Headers, names, read_headers, send_answer
+from origin.fast.http import Answer, Headers, names, read_headers
 from origin.remembered import Batched, Collapsed, Remembered
 from origin.services import TERRITORY_HEADER, Services
 from origin.throttle import Category
@@ -106,6 +106,21 @@ class _KnownTrack:
     grants: dict[tuple[object, ...], _KnownGrant] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request for a face of a manifest that is written plainly."""
+
+    track_id: str
+    face: str
+    wish: Wish
+    peer: str
+    headers: dict[bytes, bytes]
+
+    @property
+    def takes_gzip(self) -> bool:
+        return b"gzip" in self.headers.get(b"accept-encoding", b"")
+
+
 class FastManifests:
     """Answers requests for manifests from what this process knows."""
 
@@ -126,54 +141,84 @@ class FastManifests:
         self._briefly = Batched(partial(parts.tracks.briefs, version=VERSION, render=render_face))
         self._turn = self._editions = 0
 
-    async def answer(self, scope: Scope, send: Send) -> bool:
-        """Answer a request below ``/v1/tracks/`` and return True, or False where others have to.
+    def recall(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request below ``/v1/tracks/`` if all it needs is remembered.
 
-        Raises why the listener may not hear the track; nothing is sent then.
+        Raises why the listener may not hear the track.
         """
         self._hear()
-        track_id, _, face = scope["path"][len(PREFIX) :].partition("/")
-        asked = read_headers(scope, _WANTED)
-        if not track_id or face not in FACES or asked is None:
-            return False
-        wish = self._wish(scope["query_string"], asked)
-        listener = await self._listener(scope, asked)
-        if listener is None or wish is None:
-            return False
-        visit, who = visit_of(scope), listener.account_id or self._network(scope, asked)
-        visit.route = _ROUTES[face]
-        if not self._parts.throttle.admit_at_once(visit, Category.STREAM, who):
-            await to_thread.run_sync(self._parts.throttle.admit, visit, Category.STREAM, who)
-        known = self._recall_track(track_id)
-        self._parts.measures.count_cache("tracks", known is not None)
-        if known is None:
-            known = await self._learn_track(track_id)
-        granted = self._grant(known, listener, wish)
-        key = known.edition, face, granted.grant.quality, granted.prefixes
-        template = self._templates.get(key)
-        self._parts.measures.count_cache("templates", template is not None)
-        if template is None:
-            template = await self._learn_template(known, granted.grant, face)
-            if template is None:
-                return False
-            self._templates.put(key, template)
-        throttle = self._parts.throttle
-        begins = throttle.play_at_once(who, track_id)
-        if begins is None:
-            begins = await to_thread.run_sync(throttle.play, who, track_id)
+        asked = self._read_request(scope)
+        if asked is None:
+            return None
+        parts, now = self._parts, self._parts.now()
+        listener = self._recall_listener(asked, now)
+        known = self._recall_track(asked.track_id, now)
+        if listener is None or known is None:
+            return None
+        visit, who = visit_of(scope), listener.account_id or self._network(asked)
+        visit.route = _ROUTES[asked.face]
+        if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
+            return None
+        granted = self._grant(known, listener, asked.wish, now)
+        template = self._templates.get(_template_key(known, asked, granted))
+        begins = None if template is None else parts.throttle.play_at_once(who, asked.track_id)
+        if template is None or begins is None:
+            return None
         if begins:
             visit.streams.append(describe_stream(granted.grant, listener))
-        signed = self._parts.signer.sign_all(
+        parts.measures.count_cache("manifests", hit=True)
+        signed = parts.signer.sign_all(
             expires=granted.expires, session=listener.session, prefixes=granted.prefixes
         )
         values = [f"{TO_ROOT}{each}".encode() for each in signed]
         values += granted.times
         body = template.fill(values)
-        zipped = b"gzip" in asked.get(b"accept-encoding", b"") and len(body) >= WORTH_ZIPPING_BYTES
+        zipped = asked.takes_gzip and len(body) >= WORTH_ZIPPING_BYTES
         if zipped:
             body = template.pack(values, body)
-        headers = _headers(FACES[face][1], len(body), zipped=zipped)
-        await send_answer(send, 200, headers, body)
+        return Answer(200, _headers(FACES[asked.face][1], len(body), zipped=zipped), body)
+
+    async def find(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request below ``/v1/tracks/``, or None where others have to.
+
+        Raises why the listener may not hear the track.
+        """
+        answer = self.recall(scope)
+        if answer is None and await self._learn(scope):
+            answer = self.recall(scope)
+        return answer
+
+    async def _learn(self, scope: Scope) -> bool:
+        """Ask for all that a request needs and is not remembered; False where others have to.
+
+        Raises why the listener may not hear the track.
+        """
+        asked, parts = self._read_request(scope), self._parts
+        if asked is None:
+            return False
+        self._parts.measures.count_cache("manifests", hit=False)
+        listener = self._recall_listener(asked, parts.now()) or await self._learn_listener(asked)
+        if listener is None:
+            return False
+        visit, who = visit_of(scope), listener.account_id or self._network(asked)
+        visit.route = _ROUTES[asked.face]
+        if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
+            await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)
+        known = self._recall_track(asked.track_id, parts.now())
+        if known is None:
+            known = await self._learn_track(asked.track_id)
+        granted = self._grant(known, listener, asked.wish, parts.now())
+        key = _template_key(known, asked, granted)
+        if self._templates.get(key) is None:
+            template = await self._learn_template(known, granted.grant, asked.face)
+            if template is None:
+                return False
+            self._templates.put(key, template)
+        begins = parts.throttle.play_at_once(who, asked.track_id)
+        if begins is None:
+            begins = await to_thread.run_sync(parts.throttle.play, who, asked.track_id)
+        if begins:
+            visit.streams.append(describe_stream(granted.grant, listener))
         return True
 
     # ----------------------------------------------------------------------- what is forgotten
@@ -196,36 +241,49 @@ class FastManifests:
 
     # ----------------------------------------------------------------------- who asks for what
 
-    def _wish(self, query: bytes, asked: dict[bytes, bytes]) -> Wish | None:
-        key = query, asked.get(_PREFERRED, b""), asked.get(_NETWORK, b"")
+    def _read_request(self, scope: Scope) -> _Asked | None:
+        """Return what is asked for if it is written plainly; others make sense of the rest."""
+        track_id, _, face = scope["path"][len(PREFIX) :].partition("/")
+        headers = read_headers(scope, _WANTED)
+        if not track_id or face not in FACES or headers is None:
+            return None
+        key = (
+            scope["query_string"],
+            headers.get(_PREFERRED, b""),
+            headers.get(_NETWORK, b""),
+        )
         wish = self._wishes.get(key)
         if wish is None:
-            wish = _parse_wish(query, asked)
-            if wish is not None:
-                self._wishes.put(key, wish)
-        return wish
-
-    async def _listener(self, scope: Scope, asked: dict[bytes, bytes]) -> Listener | None:
-        parts = self._parts
-        territory = parts.territory
-        said = asked.get(_TERRITORY)
-        if said is not None and is_trusted_edge(
-            parts, scope["client"][0] if scope["client"] else ""
-        ):
-            territory = parse_territory(said.decode("latin-1"))
-        token = asked.get(b"authorization")
-        if token is None:
-            if parts.guests is None:
+            wish = _parse_wish(key[0], headers)
+            if wish is None:
                 return None
-            return guest_of(parts.guests, territory=territory)
-        if not token.startswith(_BEARER):
+            self._wishes.put(key, wish)
+        peer = scope["client"][0] if scope["client"] else ""
+        return _Asked(track_id, face, wish, peer, headers)
+
+    def _territory(self, asked: _Asked) -> str | None:
+        said = asked.headers.get(_TERRITORY)
+        if said is not None and is_trusted_edge(self._parts, asked.peer):
+            return parse_territory(said.decode("latin-1"))
+        return self._parts.territory
+
+    def _recall_listener(self, asked: _Asked, now: datetime) -> Listener | None:
+        token = asked.headers.get(b"authorization")
+        if token is None:
+            guests = self._parts.guests
+            return None if guests is None else guest_of(guests, territory=self._territory(asked))
+        known = self._recall_caller(token, now)
+        return None if known is None else self._listener(known, asked)
+
+    async def _learn_listener(self, asked: _Asked) -> Listener | None:
+        token = asked.headers.get(b"authorization")
+        if token is None or not token.startswith(_BEARER):
             return None
-        known = self._recall_caller(token)
-        parts.measures.count_cache("callers", known is not None)
-        if known is None:
-            known = await self._learn_caller(token)
-        if known is None:
-            return None
+        known = await self._learn_caller(token)
+        return None if known is None else self._listener(known, asked)
+
+    def _listener(self, known: _KnownCaller, asked: _Asked) -> Listener:
+        territory = self._territory(asked)
         listener = known.listeners.get(territory)
         if listener is None:
             own = known.signed_in
@@ -233,20 +291,19 @@ class FastManifests:
             known.listeners[territory] = listener
         return listener
 
-    def _network(self, scope: Scope, asked: dict[bytes, bytes]) -> str:
+    def _network(self, asked: _Asked) -> str:
         """Return by what a guest is counted."""
-        peer = scope["client"][0] if scope["client"] else ""
-        key = peer, asked.get(_FORWARDED, b"")
+        key = asked.peer, asked.headers.get(_FORWARDED, b"")
         network = self._networks.get(key)
         if network is None:
-            address = address_of(self._parts, peer, key[1].decode("latin-1"))
+            address = address_of(self._parts, asked.peer, key[1].decode("latin-1"))
             network = network_of(address)
             self._networks.put(key, network)
         return network
 
-    def _recall_caller(self, token: bytes) -> _KnownCaller | None:
+    def _recall_caller(self, token: bytes, now: datetime) -> _KnownCaller | None:
         known = self._callers.get(token)
-        if known is None or known.until <= self._parts.now():
+        if known is None or known.until <= now:
             return None
         changed = self._changed.get(known.signed_in.account.id)
         return known if changed is None or changed <= known.turn else None
@@ -274,9 +331,9 @@ class FastManifests:
 
     # ----------------------------------------------------------------------- what they get
 
-    def _recall_track(self, track_id: str) -> _KnownTrack | None:
+    def _recall_track(self, track_id: str, now: datetime) -> _KnownTrack | None:
         known = self._tracks.get(track_id)
-        return None if known is None or known.until <= self._parts.now() else known
+        return None if known is None or known.until <= now else known
 
     async def _learn_track(self, track_id: str) -> _KnownTrack:
         """Ask for a track. Raises TrackNotFound."""
@@ -315,9 +372,11 @@ class FastManifests:
         assert isinstance(found, tuple)
         return found
 
-    def _grant(self, known: _KnownTrack, listener: Listener, wish: Wish) -> _KnownGrant:
+    def _grant(
+        self, known: _KnownTrack, listener: Listener, wish: Wish, now: datetime
+    ) -> _KnownGrant:
         """Return the grant to a listener. Raises what grant_stream raises."""
-        now, track = self._parts.now(), known.track
+        track = known.track
         owner = None if track.owner is None else listener.account_id
         place = listener.role, listener.label, listener.territory, listener.plan_quality
         key = wish, owner, *place
@@ -365,6 +424,10 @@ class FastManifests:
         manifest = build_manifest(brief.track, grant, str, refresh_url="manifest", place=place)
         faces = [shown[each.id] for each in grant.renditions]
         return build_template(partial(render_json, faces=faces), manifest)
+
+
+def _template_key(known: _KnownTrack, asked: _Asked, granted: _KnownGrant) -> tuple[object, ...]:
+    return known.edition, asked.face, granted.grant.quality, granted.prefixes
 
 
 def _parse_wish(query: bytes, asked: dict[bytes, bytes]) -> Wish | None:

@@ -103,7 +103,7 @@ def test_metrics_tell_what_was_asked_and_how_it_was_answered(
     for code in ("track-not-found", "path-not-found", "url-untrusted"):
         assert more(f'lathe_refusals_total{{code="{code}"}}') == 1
     assert more('lathe_cache_asked_total{cache="chunks",result="hit"}') == 1
-    for cache in ("tracks", "callers", "templates"):
+    for cache in ("manifests",):
         assert more(f'lathe_cache_asked_total{{cache="{cache}",result="hit"}}') >= 1
 
 

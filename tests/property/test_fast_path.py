@@ -70,7 +70,7 @@ class Both:
 
     house: House
     plain: ASGIApp
-    fast: ASGIApp
+    fast: Entrance
     services: Services
     rendition: Rendition
 
@@ -176,6 +176,7 @@ async def ask(
 ) -> Answer:
     """Return what an application answers; of what is zipped, what is in it."""
     sent: list[Message] = []
+    scope = make_scope(method, path, query, headers)
     asked: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
@@ -186,7 +187,17 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: dict[str, Any] = {
+    await app(scope, receive, send)
+    start, *rest = sent
+    body = b"".join(message.get("body", b"") for message in rest)
+    return read_answer(method, start["status"], start["headers"], body)
+
+
+def make_scope(
+    method: str, path: str, query: str, headers: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return a request as a server gives it to an application."""
+    return {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
@@ -204,19 +215,22 @@ async def ask(
         "server": ("127.0.0.1", 8600),
         "state": {},
     }
-    await app(scope, receive, send)
-    start, *rest = sent
+
+
+def read_answer(
+    method: str, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+) -> Answer:
+    """Return an answer as it is compared with others."""
     found: dict[bytes, list[bytes]] = {}
-    for name, value in start["headers"]:
+    for name, value in headers:
         # How much is left is less each time.
         found.setdefault(name.lower(), []).append(b"" if name == b"ratelimit" else value)
-    body = b"".join(message.get("body", b"") for message in rest)
     if found.get(b"content-encoding") == [b"gzip"]:
         # How it is packed may differ, and what it comes to.
         assert found.pop(b"content-length") == [str(len(body)).encode()]
         body = gzip.decompress(body)
     # To HEAD a server sends no body, whatever it is given.
-    return start["status"], found, b"" if method == "HEAD" else body
+    return status, found, b"" if method == "HEAD" else body
 
 
 def compare(both: Both, method: str, path: str, query: str, *headers: tuple[str, str]) -> int:
@@ -226,6 +240,10 @@ def compare(both: Both, method: str, path: str, query: str, *headers: tuple[str,
         expected = await ask(both.plain, method, path, query, headers)
         for _ in range(2):
             assert await ask(both.fast, method, path, query, headers) == expected
+        if method == "GET":
+            recalled = both.fast.recall(make_scope(method, path, query, headers))
+            if recalled is not None:
+                assert read_answer(method, *recalled[:2], bytes(recalled.body)) == expected
         return expected[0]
 
     return asyncio.run(run())
@@ -399,7 +417,9 @@ def test_most_requests_never_reach_the_framework(both: Both) -> None:
         fast = FastPath(unreachable, both.services, changes, cache_bytes=1 << 20)
         alone = Entrance(fast, both.services.measures)
         both.services.published.load(both.rendition.id)
-        return [(await ask(alone, "GET", path, "", headers))[0] for path, headers in requests]
+        found = [(await ask(alone, "GET", path, "", headers))[0] for path, headers in requests]
+        assert all(alone.recall(make_scope("GET", path, "", headers)) for path, headers in requests)
+        return found
 
     assert asyncio.run(run()) == [200] * 9 + [200, 206]
 

@@ -1,0 +1,138 @@
+"""What a manifest costs the origin: hot, and cold from PostgreSQL, in catalogues small and large.
+
+The rows of a catalogue are copies of a few real tracks of three and a half minutes, ten to an
+album, each with two rights; the manifests that are asked for cold have never been asked for before.
+"""
+
+import argparse
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from benchmarks.wrk import Asked, Rate, in_turn, measure
+from tests.audio.pressings import make_wav
+from tests.e2e.servers import Plant, accepted, children_of, deliver, wait_for_job
+from tests.engines import PostgresServer
+
+_SAMPLES = 210 * 44_100
+_HOT = 64
+_COLD = """
+local turn = %d
+request = function()
+  turn = turn + 1
+  return wrk.format("GET", string.format("/v1/tracks/trk_%%s%%08d/manifest%s", "%s", turn),
+    {["Authorization"] = "Bearer %s"})
+end
+"""
+_ROWS = [
+    """INSERT INTO albums (id, label, upc, title)
+       SELECT 'alb_{mark}' || lpad(n::text, 8, '0'), 'bench', '{mark}' || lpad(n::text, 9, '0'), 'A'
+       FROM generate_series({first} / 10, {last} / 10) n ON CONFLICT DO NOTHING""",
+    """INSERT INTO tracks (id, label, isrc, title, artist, updated_at, album_id, disc, number)
+       SELECT 'trk_{mark}' || lpad(n::text, 8, '0'), 'bench', '{mark}' || lpad(n::text, 8, '0'),
+              'Title ' || n, 'Artist ' || n / 100, updated_at,
+              'alb_{mark}' || lpad((n / 10)::text, 8, '0'), 1, n %% 10 + 1
+       FROM tracks, generate_series({first}, {last}) n WHERE id = %(track)s""",
+    """INSERT INTO rights (track_id, territory, windows)
+       SELECT 'trk_{mark}' || lpad(n::text, 8, '0'), territory, NULL
+       FROM generate_series({first}, {last}) n, unnest(ARRAY['US', 'FR']) territory""",
+    """INSERT INTO track_renditions (track_id, rendition_id, place)
+       SELECT 'trk_{mark}' || lpad(n::text, 8, '0'), rendition_id, place
+       FROM track_renditions, generate_series({first}, {last}) n WHERE track_id = %(track)s""",
+]
+
+
+def main() -> None:
+    """Start a plant, fill its catalogue, ask, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tracks", type=int, default=20_000, help="of the larger catalogue")
+    parser.add_argument("--seconds", type=int, default=4, help="for each kind of request")
+    parser.add_argument("--requests", type=int, default=100_000, help="after which memory is told")
+    said = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, _plant(Path(name)) as (plant, database, server):
+        folder = Path(name)
+        with plant.client() as label:
+            master = make_wav(folder / "master.wav", samples=_SAMPLES)
+            track_id = wait_for_job(label, accepted(deliver(label, master)))["track_id"]
+        plant.make_account("ada@example.org", "--plan", "premium", "--territory", "US")
+        with plant.signed_in("ada@example.org") as ada:
+            token = ada.headers["Authorization"].removeprefix("Bearer ")
+            ada.get(f"/v1/tracks/{track_id}/manifest").raise_for_status()
+        for number, tracks in enumerate((1000, said.tracks)):
+            mark = "ab"[number]
+            _fill(database, track_id, mark, tracks)
+            for query in ("?codecs=aac", ""):
+                words = query or "every tier"
+                hot = _ask_hot(plant, token, mark, query, said.seconds, folder)
+                print(f"{tracks:>9,} tracks, hot,  {words:<11} {hot}")
+        for query, first in (("?codecs=aac", 0), ("", said.tracks // 2)):
+            script = _COLD % (first, query, "b", token)
+            pids = children_of(server.pid)
+            cold = measure(
+                plant.url, [plant.pid], script, said.seconds, folder, beside=pids, warm=False
+            )
+            print(
+                f"{said.tracks:>9,} tracks, cold, {query or 'every tier':<11} {cold}, "
+                f"and {cold.beside_s * 1e6:.0f} µs of PostgreSQL's own"
+            )
+        _tell_memory(plant, token, said, folder)
+
+
+def _ask_hot(plant: Plant, token: str, mark: str, query: str, seconds: int, folder: Path) -> Rate:
+    asked = [
+        Asked(
+            path=f"/v1/tracks/trk_{mark}{place:08d}/manifest{query}",
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        for place in range(_HOT)
+    ]
+    return measure(plant.url, [plant.pid], in_turn(asked), seconds, folder)
+
+
+def _tell_memory(plant: Plant, token: str, said: argparse.Namespace, folder: Path) -> None:
+    """Ask for tracks at random, and print how much memory the origin has had."""
+    chosen = random.Random(1).sample(range(said.tracks), min(2000, said.tracks))
+    asked = [
+        Asked(
+            path=f"/v1/tracks/trk_b{place:08d}/manifest",
+            headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"},
+        )
+        for place in chosen
+    ]
+    done, step = 0, said.requests // 10
+    while done < said.requests:
+        goal = done + step
+        while done < goal:
+            done += measure(plant.url, [plant.pid], in_turn(asked), 2, folder, warm=False).number
+        print(f"{done:>9,} requests: {_memory_mib(plant.pid):.0f} MiB")
+
+
+def _memory_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+@contextmanager
+def _plant(folder: Path) -> Iterator[tuple[Plant, str, PostgresServer]]:
+    folder.chmod(0o755)
+    with PostgresServer(folder) as server:
+        database = server.make_database("bench")
+        with Plant(folder / "state", CATALOGUE=database, GUESTS="", TERRITORY="US") as plant:
+            yield plant, database, server
+
+
+def _fill(database: str, track_id: str, mark: str, last: int) -> None:
+    """Copy a track until there are so many."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        for statement in _ROWS:
+            text = statement.format(mark=mark, first=0, last=last)
+            connection.execute(text.encode(), {"track": track_id})
+        connection.execute("VACUUM ANALYZE")
+
+
+if __name__ == "__main__":
+    main()
