@@ -73,12 +73,15 @@ def measure(
     command = ["wrk", "-t1", f"-c{_CONNECTIONS}", "-s", str(place)]
     if warm:
         subprocess.run([*command, "-d1", url], check=True, capture_output=True)
-    before, before_beside = sum(map(_cpu_s, pids)), sum(map(_cpu_s, beside))
+    before, before_beside = sum(map(_cpu_s, pids)), _all_cpu_s(beside)
     done = subprocess.run(
         [*command, f"-d{seconds}", url], check=True, capture_output=True, text=True
     ).stdout
     used_s = sum(map(_cpu_s, pids)) - before
-    used_beside_s = sum(map(_cpu_s, beside)) - before_beside
+    after_beside = _all_cpu_s(beside)
+    used_beside_s = sum(
+        used_s - before_beside[pid] for pid, used_s in after_beside.items() if pid in before_beside
+    )
     found = re.search(r"(\d+) requests in [^,]+, ([0-9.]+)([KMG]?)B read", done)
     assert found is not None, done
     assert "Non-2xx" not in done, done
@@ -89,6 +92,11 @@ def measure(
         number=number,
         beside_s=used_beside_s / number,
     )
+
+
+def _all_cpu_s(pids: Sequence[int]) -> dict[int, float]:
+    """Return the CPU of those processes that still run."""
+    return {pid: _cpu_s(pid) for pid in pids if Path(f"/proc/{pid}/stat").exists()}
 
 
 def _cpu_s(pid: int) -> float:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from uuid import uuid4
 
 from manifests.manifest import Manifest
@@ -108,6 +108,7 @@ def write_times(expires_at: datetime, refresh_at: datetime) -> tuple[bytes, byte
     return _write(expires_at), _write(refresh_at)
 
 
+@lru_cache(maxsize=1024)
 def _write(moment: datetime) -> bytes:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode("ascii")
 
