@@ -23,7 +23,8 @@ class Remembered(Generic[Key, Value]):
     def get(self, key: Key) -> Value | None:
         """Return what is remembered of a key, or None."""
         found = self._known.get(key)
-        if found is not None:
+        # As long as there is room enough, nobody asks what was used last.
+        if found is not None and 2 * self._weight > self._capacity:
             self._known.move_to_end(key)
         return found
 

@@ -73,6 +73,13 @@ def parse_limits(text: str) -> Mapping[Category, Limit]:
     return limits
 
 
+def _write_policy(category: Category, limit: Limit) -> tuple[tuple[bytes, bytes], bytes]:
+    """Return the header that tells of a limit, and by what name it does."""
+    name = f'"{category}"'.encode("ascii")
+    policy = b"%s;q=%d;w=%d" % (name, limit.count, limit.window // timedelta(seconds=1))
+    return (b"ratelimit-policy", policy), name
+
+
 @dataclass(slots=True)
 class _Lot:
     """What is left of what was counted ahead, in which window, and how much could be counted."""
@@ -93,9 +100,11 @@ class Throttle:
         self._lots: Remembered[tuple[Category, str], _Lot] = Remembered(_KNOWN)
         self._plays: Remembered[tuple[str, str], datetime] = Remembered(_KNOWN)
         self._lock = Lock()
+        self._windows_s = {
+            category: limit.window.total_seconds() for category, limit in allowed.items()
+        }
         self._policies = {
-            category: f'"{category}";q={limit.count};w={limit.window // timedelta(seconds=1)}'
-            for category, limit in allowed.items()
+            category: _write_policy(category, limit) for category, limit in allowed.items()
         }
 
     def limit(self, category: Category) -> Limit:
@@ -111,10 +120,10 @@ class Throttle:
             raise visit.refused
         if not visit.admitted:
             with self._lock:
-                verdict = self._recall(category, who)
-            if verdict is None:
+                left = self._recall(category, who, self._now())
+            if left is None:
                 return False
-            self._note(visit, category, verdict)
+            self._note(visit, category, left)
         return True
 
     def admit(self, visit: Visit, category: Category, who: str) -> None:
@@ -122,7 +131,7 @@ class Throttle:
         if self.admit_at_once(visit, category, who):
             return
         verdict = self._take(category, who)
-        self._note(visit, category, verdict)
+        self._note(visit, category, verdict.remaining, verdict.retry_after_s)
         if not verdict.allowed:
             visit.refused = self._refuse(category, verdict)
             raise visit.refused
@@ -137,7 +146,7 @@ class Throttle:
             began = self._plays.get((who, track_id))
             if began is not None and timedelta() <= now - began < PLAY_LASTS:
                 return False
-            if self._recall(Category.PLAYS, who) is None:
+            if self._recall(Category.PLAYS, who, now) is None:
                 return None
             self._plays.put((who, track_id), now)
         return True
@@ -154,16 +163,16 @@ class Throttle:
             self._plays.put((who, track_id), self._now())
         return True
 
-    def _recall(self, category: Category, who: str) -> Verdict | None:
-        """Use one of what was counted ahead, if any is left."""
+    def _recall(self, category: Category, who: str, now: datetime) -> int | None:
+        """Use one of what was counted ahead, if any is left; return how many more there are."""
         lot = self._lots.get((category, who))
-        if lot is None or not lot.left or lot.turn != self._turn(category):
+        if lot is None or not lot.left or lot.turn != self._turn(category, now):
             return None
         lot.left -= 1
-        return Verdict(allowed=True, remaining=lot.remaining + lot.left, retry_after_s=0)
+        return lot.remaining + lot.left
 
     def _take(self, category: Category, who: str) -> Verdict:
-        limit, turn = self._allowed[category], self._turn(category)
+        limit, turn = self._allowed[category], self._turn(category, self._now())
         size = max(1, limit.count // _LOTS)
         verdict = self._count(category, who, size)
         if not verdict.allowed and size > 1:
@@ -185,19 +194,15 @@ class Throttle:
         except Unavailable:
             return self._own.take([key], limit, now=now, count=count)
 
-    def _turn(self, category: Category) -> int:
-        return int(self._now().timestamp() // self._allowed[category].window.total_seconds())
+    def _turn(self, category: Category, now: datetime) -> int:
+        return int(now.timestamp() // self._windows_s[category])
 
-    def _note(self, visit: Visit, category: Category, verdict: Verdict) -> None:
+    def _note(self, visit: Visit, category: Category, left: int, retry_after_s: int = 0) -> None:
         """Tell the caller how much is left; draft-ietf-httpapi-ratelimit-headers has the form."""
         visit.admitted = True
-        left = f'"{category}";r={verdict.remaining}'
-        if not verdict.allowed:
-            left += f";t={verdict.retry_after_s}"
-        visit.headers += (
-            (b"ratelimit-policy", self._policies[category].encode("ascii")),
-            (b"ratelimit", left.encode("ascii")),
-        )
+        policy, name = self._policies[category]
+        wait = b";t=%d" % retry_after_s if retry_after_s else b""
+        visit.headers += policy, (b"ratelimit", b"%s;r=%d%s" % (name, left, wait))
 
     def _refuse(self, category: Category, verdict: Verdict) -> TooManyRequests:
         limit = self._allowed[category]

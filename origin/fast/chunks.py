@@ -1,6 +1,6 @@
 """Chunks from memory, or read once from the store for all who ask for them at once."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from anyio import to_thread
 from starlette.types import Scope
@@ -23,8 +23,7 @@ _Place = tuple[str, str]
 _Span = tuple[str, str, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A request for an object of a rendition that is known, and which of its headers matter."""
 
     rendition: RenditionId

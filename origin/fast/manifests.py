@@ -6,6 +6,7 @@ What is remembered is forgotten as soon as it is heard that it changed, and afte
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from anyio import to_thread
@@ -106,8 +107,7 @@ class _KnownTrack:
     grants: dict[tuple[object, ...], _KnownGrant] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A request for a face of a manifest that is written plainly."""
 
     track_id: str
