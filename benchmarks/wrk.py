@@ -73,11 +73,11 @@ def measure(
     command = ["wrk", "-t1", f"-c{_CONNECTIONS}", "-s", str(place)]
     if warm:
         subprocess.run([*command, "-d1", url], check=True, capture_output=True)
-    before, before_beside = sum(map(_cpu_s, pids)), _all_cpu_s(beside)
+    before, before_beside = sum(map(cpu_s, pids)), _all_cpu_s(beside)
     done = subprocess.run(
         [*command, f"-d{seconds}", url], check=True, capture_output=True, text=True
     ).stdout
-    used_s = sum(map(_cpu_s, pids)) - before
+    used_s = sum(map(cpu_s, pids)) - before
     after_beside = _all_cpu_s(beside)
     used_beside_s = sum(
         used_s - before_beside[pid] for pid, used_s in after_beside.items() if pid in before_beside
@@ -96,9 +96,10 @@ def measure(
 
 def _all_cpu_s(pids: Sequence[int]) -> dict[int, float]:
     """Return the CPU of those processes that still run."""
-    return {pid: _cpu_s(pid) for pid in pids if Path(f"/proc/{pid}/stat").exists()}
+    return {pid: cpu_s(pid) for pid in pids if Path(f"/proc/{pid}/stat").exists()}
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Return the CPU that a process has used, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
