@@ -38,8 +38,8 @@ def render_multivariant(manifest: Manifest) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render_media(rendition: Rendition) -> str:
-    """Return the media playlist of a rendition; its URIs are names beside the playlist.
+def render_media(rendition: Rendition, query: str = "") -> str:
+    """Return the media playlist of a rendition; its URIs are names beside it, with ``query``.
 
     Each ``EXTINF`` is rounded to the microsecond so that the sums, not the parts, stay exact.
     """
@@ -55,8 +55,8 @@ def render_media(rendition: Rendition) -> str:
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:VOD",
         "#EXT-X-INDEPENDENT-SEGMENTS",
-        f'#EXT-X-MAP:URI="{rendition.init.name}"',
+        f'#EXT-X-MAP:URI="{rendition.init.name}{query}"',
     ]
     for chunk, length in zip(rendition.chunks, lengths, strict=True):
-        lines += [f"#EXTINF:{length // _MICRO}.{length % _MICRO:06d},", chunk.body.name]
+        lines += [f"#EXTINF:{length // _MICRO}.{length % _MICRO:06d},", chunk.body.name + query]
     return "\n".join([*lines, "#EXT-X-ENDLIST"]) + "\n"

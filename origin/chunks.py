@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from catalogue import errors
@@ -25,25 +25,28 @@ router = APIRouter(tags=["chunks"])
 OBJECT_PATH = "/s/{token}/{track_id}/{rendition_id}/{name}"
 """Where the objects of renditions are."""
 
+BARE_PATH = "/s/{track_id}/{rendition_id}/{name}"
+"""Where they are when the token is the query, and all of it: ``?t=…``."""
+
+_BEFORE_TOKEN = "t="
+
 _PIECE_BYTES = 256 << 10
 
 
-@get_and_head(
-    router,
-    OBJECT_PATH,
-    responses=responses(
-        errors.Untrusted,
-        errors.UrlExpired,
-        errors.ObjectNotFound,
-        errors.RangeUnsatisfiable,
-        errors.Unavailable,
-    )
-    | {
-        200: {"description": "the object", "content": {"audio/mp4": {}, "audio/ogg": {}}},
-        206: {"description": "the range asked for"},
-        304: {"description": "the object is the one that If-None-Match names"},
-    },
-)
+_ANSWERS = responses(
+    errors.Untrusted,
+    errors.UrlExpired,
+    errors.ObjectNotFound,
+    errors.RangeUnsatisfiable,
+    errors.Unavailable,
+) | {
+    200: {"description": "the object", "content": {"audio/mp4": {}, "audio/ogg": {}}},
+    206: {"description": "the range asked for"},
+    304: {"description": "the object is the one that If-None-Match names"},
+}
+
+
+@get_and_head(router, OBJECT_PATH, responses=_ANSWERS)
 async def get_object(
     token: Annotated[str, Path()],
     track_id: Annotated[str, Path()],
@@ -57,23 +60,55 @@ async def get_object(
     The URL's signature is checked before anything else; objects are immutable and may be cached
     for ever under the path without the token.
     """
-    track, rendition = TrackId(track_id), RenditionId(rendition_id)
+    return await _open(request, parts, token, TrackId(track_id), RenditionId(rendition_id), name)
+
+
+@get_and_head(router, BARE_PATH, responses=_ANSWERS)
+async def get_object_by_query(
+    track_id: Annotated[str, Path()],
+    rendition_id: Annotated[str, Path()],
+    name: Annotated[str, Path()],
+    request: Request,
+    parts: Parts,
+    t: Annotated[str, Query(description="the token, and nothing else beside it")] = "",
+) -> Response:
+    """Return what ``get_object`` does, for caches and players that keep paths as they are."""
+    token = token_of_query(request.scope["query_string"])
+    rendition = RenditionId(rendition_id)
+    return await _open(request, parts, token, TrackId(track_id), rendition, name, f"?t={t}")
+
+
+def token_of_query(query: bytes) -> str:
+    """Return the token that a query is; empty, which opens nothing, where it is anything else."""
+    text = query.decode("latin-1")
+    return text.removeprefix(_BEFORE_TOKEN) if text.startswith(_BEFORE_TOKEN) else ""
+
+
+async def _open(
+    request: Request,
+    parts: Services,
+    token: str,
+    track: TrackId,
+    rendition: RenditionId,
+    name: str,
+    query: str = "",
+) -> Response:
     parts.signer.verify(token, track, rendition, parts.now())
     found = parts.published.recall(rendition)
     if found is None:
         found = await to_thread.run_sync(parts.published.load, rendition)
     if name == hls.MEDIA_PLAYLIST:
-        return _playlist(found[0])
+        return _playlist(found[0], query)
     stored = found[1].get(name)
     if stored is None:
         raise ObjectNotFound("The rendition has no object of this name.")
     return await _answer(request, parts, rendition_key(rendition, name), stored)
 
 
-def _playlist(rendition: Rendition) -> Response:
+def _playlist(rendition: Rendition, query: str) -> Response:
     if not is_fragmented(rendition):
         raise ObjectNotFound("Ogg renditions have no HLS playlist.")
-    body = hls.render_media(rendition).encode()
+    body = hls.render_media(rendition, query).encode()
     return Response(body, media_type=hls.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 

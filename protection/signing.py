@@ -1,6 +1,7 @@
 """Signed URL prefixes: one signature opens one rendition of one track until a time.
 
     /s/{expires}.{kid}.{session}.{signature}/{track}/{rendition}/{name}
+    /s/{track}/{rendition}/{name}?t={expires}.{kid}.{session}.{signature}
 
 ``expires`` is Unix time in decimal seconds, ``kid`` names the key, ``session`` the listener's
 session, and ``signature`` is HMAC-SHA256 in base64url without padding over

@@ -3,7 +3,10 @@
 import crypto from 'crypto';
 
 const VERSION = 'lathe-url-1';
-const URL = /^\/s\/([1-9][0-9]{9})\.([a-z0-9]{1,16})\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{43})(\/[A-Za-z0-9_]{1,64}\/[a-z0-9-]{1,80}\/)[^\/%?#]+(\?|$)/;
+const TOKEN = '([1-9][0-9]{9})\\.([a-z0-9]{1,16})\\.([A-Za-z0-9_-]{1,64})\\.([A-Za-z0-9_-]{43})';
+const PREFIX = '(\\/[A-Za-z0-9_]{1,64}\\/[a-z0-9-]{1,80}\\/)';
+const IN_PATH = new RegExp('^\\/s\\/' + TOKEN + PREFIX + '[^\\/%?#]+(\\?|$)');
+const IN_QUERY = new RegExp('^\\/s' + PREFIX + '[^\\/%?#]+\\?t=' + TOKEN + '$');
 
 const ring = {};
 (process.env.LATHE_URL_KEYS || '').split(/\s+/).forEach(word => {
@@ -19,12 +22,18 @@ function isSame(one, other) {
 }
 
 function opens(r) {
-  const found = URL.exec(r.variables.request_uri);
-  if (found === null) return 'no';
-  const expires = found[1], kid = found[2], session = found[3], signature = found[4];
+  const uri = r.variables.request_uri;
+  let found = IN_PATH.exec(uri);
+  if (found !== null) return verify(found.slice(1, 5), found[5]);
+  found = IN_QUERY.exec(uri);
+  return found === null ? 'no' : verify(found.slice(2, 6), found[1]);
+}
+
+function verify(token, prefix) {
+  const expires = token[0], kid = token[1], session = token[2], signature = token[3];
   const key = ring[kid];
   if (key === undefined) return 'no';
-  const message = [VERSION, kid, expires, session, found[5]].join('\n');
+  const message = [VERSION, kid, expires, session, prefix].join('\n');
   const expected = crypto.createHmac('sha256', key).update(message).digest('base64url');
   return isSame(signature, expected) && Date.now() < Number(expires) * 1000 ? 'yes' : 'no';
 }

@@ -6,7 +6,7 @@ from anyio import to_thread
 from starlette.types import Scope
 
 from catalogue.nouns import RenditionId, StoredObject, TrackId
-from origin.chunks import OBJECT_PATH
+from origin.chunks import OBJECT_PATH, token_of_query
 from origin.fast.http import Answer, Headers, names, read_headers
 from origin.objects import ObjectAnswer, plan_answer
 from origin.remembered import Collapsed, Remembered
@@ -85,6 +85,8 @@ class FastChunks:
 
     def _read_request(self, scope: Scope) -> _Asked | None:
         path = scope["path"].split("/")
+        if len(path) == 5:
+            path.insert(2, token_of_query(scope["query_string"]))
         if len(path) != 6:
             return None
         _, _, token, track_id, rendition_id, name = path

@@ -3,7 +3,7 @@
 import json
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -97,23 +97,34 @@ def cached(tmp_path: Path) -> Iterator[tuple[str, Upstream]]:
     upstream.server.server_close()
 
 
+def in_query(prefix: str) -> str:
+    """Return the URL of the object of a signed prefix whose token is the query."""
+    _, _, token, track, rendition, _ = prefix.split("/")
+    return f"/s/{track}/{rendition}/{NAME}?t={token}"
+
+
+def in_path(prefix: str) -> str:
+    return f"{prefix}{NAME}"
+
+
+@pytest.mark.parametrize("form", [in_path, in_query])
 @pytest.mark.parametrize("case", CASES)
-def test_a_vector_opens(folder_edge: str, case: dict[str, Any]) -> None:
-    answer = httpx.get(f"{folder_edge}{case['prefix']}{NAME}")
+def test_a_vector_opens(folder_edge: str, case: dict[str, Any], form: Callable[[str], str]) -> None:
+    answer = httpx.get(f"{folder_edge}{form(case['prefix'])}")
     assert (answer.status_code, answer.text) == (200, case["rendition"])
     assert answer.headers["content-type"] == "audio/mp4"
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert answer.headers["access-control-allow-origin"] == "*"
-    part = httpx.get(f"{folder_edge}{case['prefix']}{NAME}", headers={"Range": "bytes=1-3"})
+    part = httpx.get(f"{folder_edge}{form(case['prefix'])}", headers={"Range": "bytes=1-3"})
     assert (part.status_code, part.text) == (206, case["rendition"][1:4])
 
 
 def mutate(dice: random.Random, path: str) -> str:
-    """Return a path that differs from one somewhere before its last part."""
-    end = path.rindex("/") + 1
-    letters = list(path[:end])
+    """Return a URL that differs from one somewhere, but not in the object's name."""
+    before, after = path.split(NAME)
+    letters = [*before, NAME, *after]
     for _ in range(dice.choice([1, 1, 1, 2, 3])):
-        place = dice.randrange(len(letters))
+        place = dice.choice([i for i, each in enumerate(letters) if each != NAME])
         match dice.randrange(4):
             case 0:
                 letters[place] = dice.choice(LETTERS)
@@ -123,12 +134,12 @@ def mutate(dice: random.Random, path: str) -> str:
                 del letters[place]
             case _:
                 letters[place] = f"%{ord(letters[place][-1]):02X}"
-    return "".join(letters) + path[end:]
+    return "".join(letters)
 
 
 def test_ten_thousand_mutations_open_nothing(folder_edge: str) -> None:
     dice = random.Random(86)
-    true = {f"{case['prefix']}{NAME}" for case in CASES}
+    true = {form(case["prefix"]) for case in CASES for form in (in_path, in_query)}
     sent: set[str] = set()
     while len(sent) < MUTATIONS:
         sent |= {mutate(dice, dice.choice(sorted(true)))} - true

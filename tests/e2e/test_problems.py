@@ -271,7 +271,7 @@ NOWHERE = [
     Wrong("GET", "/v1/tracks/", errors.PathNotFound),
     Wrong("GET", "/openapi.json/", errors.PathNotFound),
     Wrong("GET", "/v1/../v1/tracks", errors.PathNotFound),
-    Wrong("GET", "/s/1/2/3", errors.PathNotFound),
+    Wrong("GET", "/s/1/2", errors.PathNotFound),
     Wrong("GET", "/s/1/2/3/4/", errors.PathNotFound),
     Wrong("GET", "/v1/jobs/none", errors.JobNotFound, "/v1/jobs/{job_id}"),
     Wrong("GET", f"/v1/jobs/{'x' * 61}", errors.RequestInvalid, "/v1/jobs/{job_id}"),

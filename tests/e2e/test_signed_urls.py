@@ -418,6 +418,45 @@ def lasting(answer: httpx.Response) -> dict[str, Any]:
     return {name: value for name, value in answer.headers.items() if name not in fleeting}
 
 
+# --------------------------------------------------------------------------- the token as the query
+
+
+def in_query(url: str) -> str:
+    """Return a URL whose token is the query instead of a part of the path."""
+    before, _, after = url.partition("/s/")
+    token, _, place = after.partition("/")
+    return f"{before}/s/{place}?t={token}"
+
+
+def test_a_token_may_be_the_query_and_nothing_else(prelude: Listener) -> None:
+    rendition, other = prelude.rendition("aac-256"), prelude.rendition("alac")
+    for name in ("init.mp4", "00000.m4s", "media.m3u8"):
+        url = prelude.url(rendition, name)
+        answer = prelude.client.get(in_query(url))
+        assert answer.status_code == 200
+        if name != "media.m3u8":
+            assert answer.content == prelude.client.get(url).content
+        foreign = in_query(prelude.url(other, name)).partition("?")[2]
+        for wrong in (
+            in_query(url).replace("?t=", "?"),
+            in_query(url).replace("?t=", "?x=1&t="),
+            f"{in_query(url)}&x=1",
+            f"{in_query(url)}#x".replace("#", "%23"),
+            f"{in_query(url).partition('?')[0]}?{foreign}",
+            in_query(url).partition("?")[0],
+        ):
+            assert prelude.client.get(wrong).status_code == 403, wrong
+
+
+def test_a_playlist_hands_its_query_on(prelude: Listener) -> None:
+    url = in_query(prelude.url(prelude.rendition("aac-256"), "media.m3u8"))
+    lines = prelude.client.get(url).text.splitlines()
+    uris = [line for line in lines if not line.startswith("#")]
+    uris += [line.split('"')[1] for line in lines if line.startswith("#EXT-X-MAP")]
+    assert len(uris) == len(prelude.rendition("aac-256")["chunks"]) + 1
+    assert {prelude.client.get(urljoin(url, uri)).status_code for uri in uris} == {200}
+
+
 # --------------------------------------------------------------------------- other sites' scripts
 
 

@@ -319,6 +319,7 @@ def test_manifests_are_the_same(
         ["init.ogg", "preroll.ogg", "00000.ogg", "00002.ogg", "00009.ogg", "media.m3u8", "", "a/b"]
     ),
     spoil=st.sampled_from(["", "", "", "token", "track", "rendition", "expired"]),
+    form=st.sampled_from(["path", "query", "query and more"]),
     headers=st.fixed_dictionaries(
         {},
         optional={
@@ -344,9 +345,10 @@ def test_manifests_are_the_same(
 )
 @QUICK
 def test_chunks_are_the_same(
-    both: Both, method: str, name: str, spoil: str, headers: dict[str, str]
+    both: Both, method: str, name: str, spoil: str, form: str, headers: dict[str, str]
 ) -> None:
     CLOCK.now = AT
+    query = ""
     signed = sign(both, AT)
     path = {
         "": signed,
@@ -355,7 +357,12 @@ def test_chunks_are_the_same(
         "rendition": signed.replace("ogg-160-", "ogg-161-"),
         "expired": sign(both, AT - timedelta(hours=2)),
     }[spoil]
-    status = compare(both, method, path + name, "", *headers.items())
+    if form != "path":
+        _, _, token, track, rendition, _ = path.split("/")
+        path, query = f"/s/{track}/{rendition}/", f"t={token}{'&x=1' * (form != 'query')}"
+    status = compare(both, method, path + name, query, *headers.items())
+    if form == "query and more":
+        spoil = "token"
     if spoil and method in ("GET", "HEAD") and name not in ("", "a/b"):
         assert status == (410 if spoil == "expired" else 403)
 
