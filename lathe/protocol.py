@@ -1,8 +1,13 @@
-"""HTTP/1.1 as uvicorn speaks it, with the shortest way for what is answered from memory."""
+"""HTTP/1.1 as uvicorn speaks it, with the shortest way for what is answered from memory.
 
+Who is slow is waited for within bounds: for a request's head, and for an answer to be taken. The
+body of a request may take its time, for a master may come over a bad line.
+"""
+
+from asyncio import BaseTransport, Transport
 from typing import Any, cast
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -10,6 +15,14 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from origin.entrance import Entrance
+
+HEAD_MAX_BYTES = 64 << 10
+"""Longest head of a request: RFC 6585 has 431 for what is longer."""
+
+
+def build_protocol(*, patience_s: float) -> type["QuickProtocol"]:
+    """Return the protocol that waits so long for a head, and for any of an answer to be taken."""
+    return type("Protocol", (QuickProtocol,), {"patience_s": patience_s})
 
 
 class QuickProtocol(HttpToolsProtocol):
@@ -19,14 +32,64 @@ class QuickProtocol(HttpToolsProtocol):
     body leave in one write.
     """
 
+    patience_s: float
+
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         app: object = self.app
         self._entrance = app if isinstance(app, Entrance) else None
+        # Since when a head is waited for; None while there is none to wait for.
+        self._head_since: float | None = self.loop.time()
+        self._head_bytes = self._untaken_bytes = 0
+        self._running: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Take a connection."""
+        # uvloop's is one in all but its ancestry.
+        super().connection_made(cast(Transport, transport))
+        self.loop.call_later(self.patience_s, self._look)
+
+    def on_message_begin(self) -> None:
+        """Begin to read a request."""
+        self._head_since, self._head_bytes = self.loop.time(), 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer a request."""
+        self._head_since = None
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come."""
+        since = self._head_since
+        super().data_received(data)
+        if since is not None and since is self._head_since:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_MAX_BYTES:
+                self.send_400_response("The head of the request is too long.")
+
+    def _look(self) -> None:
+        """Close a connection whose other end has done nothing for too long."""
+        if self.transport.is_closing():
+            return
+        untaken_bytes = self.transport.get_write_buffer_size()
+        waits = self._head_since is not None
+        waits = waits and self.loop.time() - (self._head_since or 0) >= self.patience_s
+        if waits or (untaken_bytes and untaken_bytes == self._untaken_bytes):
+            # The one that is being answered learns of it before it writes more.
+            if self._running is not None:
+                self._running.disconnected = True
+            self.transport.abort()
+            return
+        self._untaken_bytes = untaken_bytes
+        self.loop.call_later(self.patience_s, self._look)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if not self._answer_at_once(cycle):
-            super()._start_asgi_task(cycle, app)
+        if self._answer_at_once(cycle):
+            return
+        length = sum(len(name) + len(value) for name, value in cycle.scope["headers"])
+        self._running, refused = cycle, cast(Any, _refuse_head)
+        super()._start_asgi_task(cycle, refused if length > HEAD_MAX_BYTES else app)
 
     def _answer_at_once(self, cycle: RequestResponseCycle) -> bool:
         if (
@@ -51,3 +114,14 @@ class QuickProtocol(HttpToolsProtocol):
         cycle.response_started = cycle.response_complete = True
         self.on_response_complete()
         return True
+
+
+async def _refuse_head(_: Scope, __: Receive, send: Send) -> None:
+    body = b"The head of the request is too long.\n"
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode("ascii")),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 431, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

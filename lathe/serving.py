@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from catalogue.errors import AddressUnavailable
 from catalogue.port import Atlas
-from lathe.protocol import QuickProtocol
+from lathe.protocol import build_protocol
 from lathe.wiring import House, build_intake, new_id, now, open_changes, open_ring
 from origin.app import build_app
 from origin.measures import OriginMeasures
@@ -94,7 +94,7 @@ class Origin:
             # Edges are trusted by their own network address, never by what a header claims.
             proxy_headers=False,
             loop="uvloop",
-            http=QuickProtocol,
+            http=build_protocol(patience_s=house.settings.patience_s),
             server_header=False,
             timeout_graceful_shutdown=5,
         )

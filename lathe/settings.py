@@ -85,6 +85,9 @@ class Settings(BaseModel):
     metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="port of Prometheus metrics; empty: none"
     )
+    patience_s: float = Field(
+        default=20.0, gt=0, le=3600, description="how long slow clients are waited for"
+    )
     traces: str = Field(
         default="", description="http://HOST:4318 that takes traces over OTLP; empty: none"
     )

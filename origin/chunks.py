@@ -28,7 +28,7 @@ OBJECT_PATH = "/s/{token}/{track_id}/{rendition_id}/{name}"
 BARE_PATH = "/s/{track_id}/{rendition_id}/{name}"
 """Where they are when the token is the query, and all of it: ``?t=…``."""
 
-_BEFORE_TOKEN = "t="
+_BEFORE = "t="
 
 _PIECE_BYTES = 256 << 10
 
@@ -81,7 +81,7 @@ async def get_object_by_query(
 def token_of_query(query: bytes) -> str:
     """Return the token that a query is; empty, which opens nothing, where it is anything else."""
     text = query.decode("latin-1")
-    return text.removeprefix(_BEFORE_TOKEN) if text.startswith(_BEFORE_TOKEN) else ""
+    return text.removeprefix(_BEFORE) if text.startswith(_BEFORE) else ""
 
 
 async def _open(

@@ -1,6 +1,7 @@
 """``lathe serve``: the origin, with workers inside when the queue is inline."""
 
 import logging
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -34,6 +35,7 @@ def command(folder: Path | None) -> None:
     house = open_house(read_settings())
     if house.settings.logs == "json":
         set_up("json", logging.INFO)
+    _allow_many_connections()
     registry = CollectorRegistry()
     origin = Origin(house, registry)
     measures = open_measures(house, registry, of_the_plant=True)
@@ -58,6 +60,12 @@ def command(folder: Path | None) -> None:
         stop.set()
         if plant is not None:
             plant.stop()
+
+
+def _allow_many_connections() -> None:
+    """Let this process have as many connections as it may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _print_development_key(house: House) -> None:

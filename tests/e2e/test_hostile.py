@@ -1,0 +1,270 @@
+"""Clients that mean harm, or are merely slow: none of them keeps others from their music."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.audio_tools import FIXTURES
+from tests.e2e.servers import (
+    HANG_S,
+    Listener,
+    Plant,
+    QuickPlant,
+    accepted,
+    deliver,
+    free_port,
+    wait_for_job,
+    wait_until,
+)
+from tests.e2e.test_edge import configuration
+from tests.engines import EdgeServer
+
+PATIENCE_S = 1.0
+MANY = 2000
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    folder = tmp_path_factory.mktemp("hostile")
+    with QuickPlant(folder / "state", PATIENCE_S=str(PATIENCE_S)) as plant:
+        yield plant
+
+
+@pytest.fixture(scope="module")
+def player(plant: Plant) -> Iterator[Listener]:
+    with plant.client() as label:
+        track = wait_for_job(label, accepted(deliver(label, FIXTURES / "canon-1.flac")))
+    with plant.client(key="") as guest:
+        yield Listener(guest, track["track_id"])
+
+
+@pytest.fixture(scope="module")
+def edge(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An edge in front of the plant."""
+    folder, port = tmp_path_factory.mktemp("edge"), free_port()
+    text = configuration(port, plant.url.removeprefix("http://"), "cached.conf")
+    ring = (plant.state / "url-keys").read_text("utf-8")
+    with EdgeServer(text, folder, port, ring=ring) as edge:
+        yield edge.url
+
+
+def connect(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=HANG_S)
+
+
+def talk(url: str, said: bytes) -> bytes:
+    """Return all that is answered to some bytes until the other end closes."""
+    with connect(url) as line:
+        line.sendall(said)
+        answer = b""
+        while piece := _receive(line):
+            answer += piece
+    return answer
+
+
+def _receive(line: socket.socket) -> bytes:
+    try:
+        return line.recv(1 << 16)
+    except ConnectionResetError:
+        return b""
+
+
+def chunk_url(player: Listener) -> str:
+    rendition = player.rendition("flac")
+    return player.url(rendition, rendition["chunks"][0]["name"])
+
+
+def require_served(player: Listener) -> None:
+    assert player.client.get(player.manifest_url).status_code == 200
+    assert player.client.get(chunk_url(player)).status_code == 200
+
+
+def test_thousands_of_idle_connections_keep_nobody_out(plant: Plant, player: Listener) -> None:
+    with ExitStack() as stack:
+        for _ in range(MANY):
+            stack.enter_context(connect(plant.url))
+        require_served(player)
+    require_served(player)
+
+
+def is_closed(line: socket.socket) -> bool:
+    line.setblocking(False)
+    try:
+        return line.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+    finally:
+        line.settimeout(HANG_S)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: origin\r\nX-A: "]
+)
+def test_a_head_that_never_ends_is_not_waited_for(
+    plant: Plant, player: Listener, said: bytes
+) -> None:
+    with connect(plant.url) as line:
+        line.sendall(said)
+        for _ in range(3):
+            require_served(player)
+        wait_until(lambda: is_closed(line), "the end of a connection without a head")
+
+
+def test_an_answer_that_nobody_takes_is_given_up(plant: Plant, player: Listener) -> None:
+    path = chunk_url(player).removeprefix(plant.url)
+    require_served(player)
+    before = connections(plant.pid)
+    with connect(plant.url) as line:
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: origin\r\n\r\n".encode() * 100)
+        require_served(player)
+        assert connections(plant.pid) == before + 1
+        wait_until(lambda: connections(plant.pid) == before, "the end of the connection")
+
+
+def connections(pid: int) -> int:
+    """Return how many sockets a process has open."""
+    links = (each.readlink() for each in Path(f"/proc/{pid}/fd").iterdir())
+    return sum(link.name.startswith("socket:") for link in links)
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it(plant: Plant, player: Listener) -> None:
+    path = chunk_url(player).removeprefix(plant.url)
+    expected = player.client.get(chunk_url(player)).content
+    with connect(plant.url) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: origin\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        for _ in range(int(3 * PATIENCE_S / 0.05)):
+            answer += line.recv(len(expected) // 100)
+            time.sleep(0.05)
+        while piece := _receive(line):
+            answer += piece
+    assert answer.partition(b"\r\n\r\n")[2] == expected
+
+
+def memory_mib(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
+
+
+@pytest.mark.parametrize("piece", [b"X-A: " + b"a" * 4000 + b"\r\n", b"a" * 4000])
+def test_an_endless_head_takes_no_memory(plant: Plant, player: Listener, piece: bytes) -> None:
+    before = memory_mib(plant.pid)
+    with connect(plant.url) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: origin\r\nX-B: ")
+        sent = 0
+        try:
+            while sent < 64 << 20:
+                sent += line.send(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    assert sent < 16 << 20
+    assert memory_mib(plant.pid) - before < 32
+    require_served(player)
+
+
+def test_a_long_head_is_refused(plant: Plant) -> None:
+    with plant.client(key="") as guest:
+        assert guest.get("/health/live", headers={"X-Long": "a" * 30_000}).status_code == 200
+        many = {f"X-Long-{number}": "a" * 7000 for number in range(10)}
+        assert guest.get("/health/live", headers=many).status_code == 431
+
+
+TRAVERSALS = [
+    "/../../etc/passwd",
+    "/s/../../../etc/passwd",
+    "/s/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "/s/..%2f..%2f..%2fetc%2fpasswd/a/b/c",
+    "/v1/tracks/..%2f..%2fetc/manifest",
+    "/v1/tracks/%00/manifest",
+    "/s/a/b/c/%c0%ae%c0%ae",
+    "//etc/passwd",
+    "/static/../lathe/settings.py",
+]
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+@pytest.mark.parametrize("through", ["origin", "edge"])
+def test_no_path_leads_out(plant: Plant, edge: str, path: str, through: str) -> None:
+    url = plant.url if through == "origin" else edge
+    said = f"GET {path} HTTP/1.1\r\nHost: origin\r\nConnection: close\r\n\r\n".encode()
+    status = talk(url, said).split(b" ", 2)[1]
+    assert status in (b"400", b"403", b"404", b"422")
+
+
+HIDDEN = b"GET /v1/smuggled HTTP/1.1\r\nHost: origin\r\n\r\n"
+SMUGGLED = {
+    "length and chunked": b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    % (5 + len(HIDDEN))
+    + HIDDEN,
+    "two lengths": b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+    "space before the colon": b"Content-Length : %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+    "chunked, not quite": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+    "chunked twice": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + HIDDEN,
+    "a signed length": b"Content-Length: +%d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+    "a folded header": b"X-A: b\r\n Content-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+    "line feeds alone": b"Transfer-Encoding:\n chunked\r\n\r\n0\r\n\r\n" + HIDDEN,
+}
+
+
+@pytest.mark.parametrize("name", SMUGGLED)
+def test_nothing_is_smuggled_through_the_edge(plant: Plant, edge: str, name: str) -> None:
+    """What the edge takes for one request the origin never takes for two."""
+    said = b"POST /v1/sessions HTTP/1.1\r\nHost: origin\r\nContent-Type: application/json\r\n"
+    answer = talk(edge, said + SMUGGLED[name])
+    hidden_seen_by_edge = answer.count(b"HTTP/1.1 ") - 1
+    told = plant.log.count("/v1/smuggled")
+    assert told == 0
+    # Either the edge saw two requests, and answers both, or the hidden one was a body.
+    assert hidden_seen_by_edge in (0, 1)
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 422", b"HTTP/1.1 501"))
+
+
+def test_requests_that_come_at_once_are_answered_in_order(plant: Plant, player: Listener) -> None:
+    """Those that are answered from memory do not overtake those that wait."""
+    paths = [
+        "/health/live",
+        player.manifest_url.removeprefix(plant.url),
+        "/v1/tracks/none/manifest",
+        chunk_url(player).removeprefix(plant.url),
+    ]
+    require_served(player)
+    said = "".join(
+        f"GET {path} HTTP/1.1\r\nHost: origin\r\nX-Request-Id: number-{number:05}\r\n\r\n"
+        for number, path in enumerate(paths * 300)
+    )
+    answers: list[bytes] = []
+    with connect(plant.url) as line:
+        sender = threading.Thread(target=line.sendall, args=(said.encode(),))
+        sender.start()
+        file = line.makefile("rb")
+        for _ in range(len(paths) * 300):
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += file.readline()
+            named = dict(each.split(b": ", 1) for each in head.split(b"\r\n") if b": " in each)
+            file.read(int(named[b"content-length"]))
+            answers.append(named[b"x-request-id"])
+        sender.join()
+    assert answers == [b"number-%05d" % number for number in range(len(paths) * 300)]
+
+
+def test_a_request_for_everything_is_none(player: Listener) -> None:
+    wide = "bytes=" + ",".join(f"{number}-" for number in range(2000))
+    answer = player.client.get(chunk_url(player), headers={"Range": wide})
+    assert answer.status_code == 200
+    assert len(answer.content) == player.rendition("flac")["chunks"][0]["size_bytes"]
+
+
+def test_an_origin_still_answers_after_all_of_that(plant: Plant, player: Listener) -> None:
+    require_served(player)
+    assert httpx.get(f"{plant.url}/health/ready").json()["status"] == "ok"
+    assert "Traceback" not in plant.log
