@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
@@ -62,6 +62,12 @@ def build_api(services: Services) -> FastAPI:
     @api.get("/", include_in_schema=False)
     async def get_page() -> HTMLResponse:
         return HTMLResponse(page)
+
+    fresh = (files("origin") / "fresh.js").read_text("utf-8")
+
+    @api.get("/fresh.js", include_in_schema=False)
+    async def get_fresh_urls() -> Response:
+        return Response(fresh, media_type="text/javascript")
 
     return api
 

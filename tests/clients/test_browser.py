@@ -1,8 +1,10 @@
 """Chromium: Shaka Player, hls.js, chunks laid by hand, Ogg through WebAudio, and our own page."""
 
 import base64
+import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -37,6 +39,7 @@ PAIR_SAMPLES = [541_357, 491_562]
 RATE_HZ = 44_100
 AAC_FRAME = 1024
 SCRIPT_TIMEOUT_S = 90
+_ENDS = re.compile(r"/s/([0-9]{10})\.[^/]+/[^/]+/[^/]+/[0-9]{5}\.m4s$")
 
 Call = Callable[..., Any]
 
@@ -139,6 +142,49 @@ def test_a_player_plays_seeks_changes_tier_and_ends(
         fetched = names_fetched(told["urls"], url, found.rendition(tier))
         # hls.js may have fetched the next chunk already when it is told to change.
         assert fetched == wanted if kind == "shaka" else fetched >= wanted
+
+
+LIFE_S = 12
+
+
+@pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "left-alone"])
+@pytest.mark.parametrize(("kind", "face"), FACES)
+def test_a_player_plays_on_when_its_urls_end(
+    kind: str,
+    face: str,
+    is_fresh: bool,
+    call: Call,
+    label: httpx.Client,
+    listener: httpx.Client,
+    tracks: dict[str, str],
+) -> None:
+    """One right ends while the track plays, and so do the URLs; the next one begins at once."""
+    assert tracks
+    turn = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LIFE_S)
+    rights = [
+        {"territories": ["Worldwide"], "ends_at": turn.isoformat()},
+        {"territories": ["Worldwide"], "starts_at": turn.isoformat(), "max_quality": "lossless"},
+    ]
+    isrc = f"ZZTST26{90_000 + 2 * FACES.index((kind, face)) + is_fresh}"
+    job = accepted(deliver(label, FIXTURES / FILE, isrc=isrc, rights=rights))
+    track_id = wait_for_job(label, job)["track_id"]
+    manifest = urljoin(str(listener.base_url), f"/v1/tracks/{track_id}/manifest")
+    url = f"{manifest.removesuffix('manifest')}{face}?codecs=aac"
+    ends_ms = turn.timestamp() * 1000
+    told = call("players.js", "playThrough", kind, url, manifest, ends_ms, is_fresh)
+    assert told["early"]
+    ends = {found[1] for found in map(_ENDS.search, told["urls"]) if found}
+    if not is_fresh:
+        assert told["ended"] is None
+        assert told["errors"]
+        assert ends == {str(int(turn.timestamp()))}
+        return
+    assert told["errors"] == []
+    ((start, end),) = told["ranges"]
+    assert start == 0
+    assert abs(end - fact(FILE).samples / RATE_HZ) <= AAC_FRAME / RATE_HZ
+    assert told["ended"] == end
+    assert len(ends) == 2
 
 
 def names_fetched(urls: list[str], base: str, rendition: dict[str, Any]) -> set[str]:

@@ -6,7 +6,7 @@ import {
 
 const CHUNK_S = 10, SLACK_S = .05;
 
-async function openShaka(url) {
+async function openShaka(url, fresh) {
   await loadScript('/node_modules/shaka-player/dist/shaka-player.compiled.js');
   shaka.polyfill.installAll();
   const player = new shaka.Player(), errors = [];
@@ -15,6 +15,11 @@ async function openShaka(url) {
     abr: { defaultBandwidthEstimate: 1, useNetworkInformation: false },
     streaming: { bufferingGoal: 1, rebufferingGoal: 1, segmentPrefetchLimit: 0 },
   });
+  if (fresh) {
+    player.getNetworkingEngine().registerRequestFilter(async (_, request) => {
+      request.uris = await Promise.all(request.uris.map(uri => fresh.rewrite(uri)));
+    });
+  }
   await player.attach(audio);
   await player.load(url);
   player.configure('abr.enabled', false);
@@ -27,9 +32,10 @@ async function openShaka(url) {
   };
 }
 
-async function openHls(url) {
+async function openHls(url, fresh) {
   await loadScript('/node_modules/hls.js/dist/hls.js');
-  const player = new Hls({ startLevel: 0, maxBufferLength: 1, maxMaxBufferLength: 1 });
+  const xhrSetup = fresh && (async (xhr, asked) => xhr.open('GET', await fresh.rewrite(asked)));
+  const player = new Hls({ startLevel: 0, maxBufferLength: 1, maxMaxBufferLength: 1, xhrSetup });
   const errors = [], parsed = new Promise(resolve => player.on(Hls.Events.MANIFEST_PARSED, resolve));
   player.on(Hls.Events.ERROR, (_, { type, details }) => errors.push(`${type} ${details}`));
   player.loadSource(url);
@@ -69,4 +75,27 @@ export async function play(kind, url, walk) {
     errors: player.errors, tiers: player.count(), ranges: ranges(audio),
     duration: audio.duration, sought, ended, urls: noted.urls(),
   };
+}
+
+/**
+ * Plays a track whose URLs end at a time between its chunks, with the origin's own module to keep
+ * them fresh, or with none; returns what the browser held and which URLs it asked for.
+ */
+export async function playThrough(kind, url, manifestUrl, endsAt, isFresh) {
+  const noted = watchFetches();
+  const { FreshUrls } = await import(new URL('/fresh.js', manifestUrl));
+  const fresh = isFresh ? await FreshUrls.open(manifestUrl) : null;
+  const player = await { shaka: openShaka, hls: openHls }[kind](url, fresh);
+  const playing = event(audio, 'playing');
+  await audio.play();
+  await playing();
+  audio.pause();
+  const early = Date.now() < endsAt, loaded = ranges(audio);
+  await new Promise(resolve => setTimeout(resolve, endsAt - Date.now() + 500));
+  player.fill(audio.duration);
+  const whole = () => ranges(audio).some(range => range[1] >= audio.duration - SLACK_S);
+  await until(() => whole() || player.errors.length, 'the end, or an error');
+  const ended = whole() ? await playToTheEnd() : null;
+  fresh?.close();
+  return { early, loaded, errors: player.errors, ranges: ranges(audio), ended, urls: noted.urls() };
 }
