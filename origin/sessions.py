@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogue import errors
 from catalogue.auditing import Deed, record
 from catalogue.context import note
-from catalogue.errors import CredentialsWrong, TooManyAttempts
+from catalogue.errors import CredentialsWrong, TooManyAttempts, Unavailable
 from catalogue.identifiers import fold_address
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Account, Plan, Role, Session
@@ -215,7 +215,12 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
             f"More than {limit.count} attempts failed within {limit.window}.",
             retry_after_s=verdict.retry_after_s,
         )
-    stored = parts.accounts.find(email)
+    try:
+        stored = parts.accounts.find(email)
+    except Unavailable:
+        # Nobody has failed at anything yet.
+        parts.limits.give_back(keys, limit, now=now)
+        raise
     with hashing():
         right = is_password(password, None if stored is None else stored.password)
     if stored is None or not right:

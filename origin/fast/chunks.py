@@ -43,6 +43,7 @@ class FastChunks:
         self._bodies: Remembered[_Place, bytes] = Remembered(capacity_bytes, len)
         self._plain: Remembered[_Place, Headers] = Remembered(1 << 16)
         self._reading: Collapsed[_Span, bytes] = Collapsed()
+        self._loading: Collapsed[RenditionId, object] = Collapsed()
 
     def recall(self, scope: Scope) -> Answer | None:
         """Return the answer to a request below ``/s/`` if its object is remembered.
@@ -64,7 +65,7 @@ class FastChunks:
         Raises what is at fault with the URL, the range or the store.
         """
         answer = self.recall(scope)
-        asked = None if answer is not None else self._read_request(scope)
+        asked = None if answer is not None else await self._learn(scope)
         if asked is None:
             return answer
         self._parts.measures.count_cache("chunks", hit=False)
@@ -83,13 +84,26 @@ class FastChunks:
             part = await self._read(asked, start, end)
         return Answer(plan.status, _encode(plan.headers), part)
 
+    async def _learn(self, scope: Scope) -> _Asked | None:
+        """Return what a request is for; its rendition is asked for if it is not known."""
+        asked = self._read_request(scope)
+        path = _split(scope)
+        if asked is not None or path is None:
+            return asked
+        rendition = RenditionId(path[2])
+
+        async def load() -> object:
+            return await to_thread.run_sync(self._parts.published.load, rendition)
+
+        if self._parts.published.recall(rendition) is None:
+            await self._loading.run(rendition, load)
+        return self._read_request(scope)
+
     def _read_request(self, scope: Scope) -> _Asked | None:
-        path = scope["path"].split("/")
-        if len(path) == 5:
-            path.insert(2, token_of_query(scope["query_string"]))
-        if len(path) != 6:
+        path = _split(scope)
+        if path is None:
             return None
-        _, _, token, track_id, rendition_id, name = path
+        token, track_id, rendition_id, name = path
         rendition, parts = RenditionId(rendition_id), self._parts
         parts.signer.verify(token, TrackId(track_id), rendition, parts.now())
         known = parts.published.recall(rendition)
@@ -130,6 +144,14 @@ class FastChunks:
             return await to_thread.run_sync(read)
 
         return await self._reading.run((asked.rendition, asked.stored.name, start, end), work)
+
+
+def _split(scope: Scope) -> list[str] | None:
+    """Return the token, the track, the rendition and the name that a path and a query hold."""
+    parts: list[str] = scope["path"].split("/")[2:]
+    if len(parts) == 3:
+        parts.insert(0, token_of_query(scope["query_string"]))
+    return parts if len(parts) == 4 else None
 
 
 def _encode(headers: dict[str, str]) -> Headers:

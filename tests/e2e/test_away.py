@@ -1,0 +1,180 @@
+"""Engines that are away: what is known plays on, what is new waits, and all comes back."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.audio_tools import FIXTURES
+from tests.e2e.servers import (
+    PASSWORD,
+    Listener,
+    Plant,
+    QuickPlant,
+    accepted,
+    deliver,
+    free_port,
+    pairs,
+    wait_for_job,
+    wait_until,
+)
+from tests.e2e.test_seen import measured
+from tests.engines import PostgresServer, RedisServer
+
+EMAIL = "ada@example.org"
+WELL = {"catalogue": "ok", "sessions": "ok", "store": "ok"}
+FILES = ("canon-1.flac", "ZZTST2600001", "tiny.wav", "ZZTST2600002")
+
+
+class Away:
+    """A plant, its engines, and a listener who is known to it."""
+
+    def __init__(
+        self, plant: Plant, postgres: PostgresServer, redis: RedisServer, metrics_port: int
+    ) -> None:
+        self.plant, self.postgres, self.redis = plant, postgres, redis
+        self.metrics_port = metrics_port
+        key = plant.make_key("the-label")
+        with plant.client(key) as label:
+            self.known, self.other = (
+                wait_for_job(label, accepted(deliver(label, FIXTURES / name, isrc=isrc)))[
+                    "track_id"
+                ]
+                for name, isrc in pairs(FILES)
+            )
+        plant.make_account(EMAIL, "--plan", "premium")
+
+    def breaker(self, part: str) -> float:
+        return measured(self.metrics_port)[f'lathe_breaker_open{{part="{part}"}}']
+
+
+@pytest.fixture(scope="module")
+def away() -> Iterator[Away]:
+    port = free_port()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.chmod(0o755)
+        postgres = stack.enter_context(PostgresServer(folder))
+        redis = stack.enter_context(RedisServer(folder))
+        settings = {
+            "CATALOGUE": postgres.make_database("plant"),
+            "SESSIONS": redis.url,
+            "GUESTS": "",
+            "METRICS_PORT": str(port),
+        }
+        with QuickPlant(folder / "state", **settings) as plant:
+            yield Away(plant, postgres, redis, port)
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Let processes stand still, as if they were cut off: nobody says that they are away."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def sign_in(guest: httpx.Client) -> httpx.Response:
+    return guest.post("/v1/sessions", json={"email": EMAIL, "password": PASSWORD})
+
+
+def require_unavailable(answer: httpx.Response, code: str) -> None:
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["code"] == code
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def require_known_plays(ada: httpx.Client, player: Listener, url: str) -> None:
+    assert ada.get(player.manifest_url).status_code == 200
+    assert ada.get(url).status_code == 200
+
+
+def components(plant: Plant) -> tuple[int, dict[str, str]]:
+    answer = httpx.get(f"{plant.url}/health/ready", timeout=30)
+    told = answer.json()["components"]
+    return answer.status_code, {name: part["status"] for name, part in told.items()}
+
+
+def test_without_redis_those_who_are_known_play_on(away: Away) -> None:
+    plant = away.plant
+    with plant.signed_in(EMAIL) as ada, plant.client(key="") as guest:
+        player = Listener(ada, away.known)
+        url = player.url(player.renditions[0], player.renditions[0]["chunks"][0]["name"])
+        require_known_plays(ada, player, url)
+        with stopped([away.redis.pid]):
+            for _ in range(3):
+                require_known_plays(ada, player, url)
+                require_unavailable(sign_in(guest), "sessions-unavailable")
+            wait_until(lambda: away.breaker("Redis of sessions") == 1, "an open breaker")
+            assert components(plant) == (
+                200,
+                {**WELL, "sessions": "away"},
+            )
+            require_known_plays(ada, player, url)
+            # A track that nobody has asked for yet is in the catalogue, and its listener known.
+            assert ada.get(f"/v1/tracks/{away.other}/manifest").status_code == 200
+        wait_until(lambda: sign_in(guest).status_code == 201, "a sign-in")
+        wait_until(lambda: away.breaker("Redis of sessions") == 0, "a closed breaker")
+        assert components(plant)[1] == WELL
+
+
+def test_without_the_catalogue_what_is_known_plays_on_and_nothing_new(away: Away) -> None:
+    plant = away.plant
+    with plant.signed_in(EMAIL) as ada, plant.client(key="") as guest:
+        player = Listener(ada, away.known)
+        url = player.url(player.renditions[0], player.renditions[0]["chunks"][0]["name"])
+        require_known_plays(ada, player, url)
+        away.postgres.kill()
+        try:
+            require_known_plays(ada, player, url)
+            for _ in range(4):
+                answer = ada.get("/v1/tracks/trk_01m7xr1t6zb8nnjmj4egqn9p18/manifest")
+                require_unavailable(answer, "catalogue-unavailable")
+            require_unavailable(sign_in(guest), "catalogue-unavailable")
+            assert away.breaker("catalogue") == 1
+            status, told = components(plant)
+            assert (status, told["catalogue"]) == (503, "away")
+            assert httpx.get(f"{plant.url}/health/live").status_code == 200
+            require_known_plays(ada, player, url)
+        finally:
+            away.postgres.start()
+        wait_until(lambda: sign_in(guest).status_code == 201, "a sign-in")
+        assert away.breaker("catalogue") == 0
+        assert ada.get(f"/v1/tracks/{away.other}/manifest").status_code == 200
+        assert components(plant)[0] == 200
+
+
+def test_without_the_store_what_is_in_memory_plays_on(
+    tmp_path: Path,
+) -> None:
+    with QuickPlant(tmp_path / "state") as plant:
+        with plant.client() as label:
+            track = wait_for_job(label, accepted(deliver(label, FIXTURES / "canon-1.flac")))
+        with plant.client(key="") as guest:
+            player = Listener(guest, track["track_id"])
+            first, second, *_ = player.renditions
+            warm = player.url(first, first["chunks"][0]["name"])
+            cold = player.url(second, second["chunks"][0]["name"])
+            assert guest.get(warm).status_code == 200
+            store = plant.state / "store"
+            store.rename(plant.state / "moved")
+            store.symlink_to(store)
+            assert guest.get(warm).status_code == 200
+            assert guest.get(player.manifest_url).status_code == 200
+            require_unavailable(guest.get(cold), "store-unavailable")
+            assert components(plant) == (
+                200,
+                {**WELL, "store": "away"},
+            )
+            store.unlink()
+            (plant.state / "moved").rename(store)
+            assert guest.get(cold).status_code == 200
