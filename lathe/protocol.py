@@ -4,7 +4,7 @@ Who is slow is waited for within bounds: for a request's head, and for an answer
 body of a request may take its time, for a master may come over a bad line.
 """
 
-from asyncio import BaseTransport, Transport
+from asyncio import BaseTransport, TimerHandle, Transport
 from typing import Any, cast
 
 from starlette.types import Receive, Scope, Send
@@ -41,13 +41,19 @@ class QuickProtocol(HttpToolsProtocol):
         # Since when a head is waited for; None while there is none to wait for.
         self._head_since: float | None = self.loop.time()
         self._head_bytes = self._untaken_bytes = 0
+        self._looks: TimerHandle
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Take a connection."""
         # uvloop's is one in all but its ancestry.
         super().connection_made(cast(Transport, transport))
-        self.loop.call_later(self.patience_s, self._look)
+        self._looks = self.loop.call_later(self.patience_s, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection."""
+        self._looks.cancel()
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """Begin to read a request."""
@@ -70,8 +76,6 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         """Close a connection whose other end has done nothing for too long."""
-        if self.transport.is_closing():
-            return
         untaken_bytes = self.transport.get_write_buffer_size()
         waits = self._head_since is not None
         waits = waits and self.loop.time() - (self._head_since or 0) >= self.patience_s
@@ -82,7 +86,7 @@ class QuickProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         self._untaken_bytes = untaken_bytes
-        self.loop.call_later(self.patience_s, self._look)
+        self._looks = self.loop.call_later(self.patience_s, self._look)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if self._answer_at_once(cycle):
@@ -112,7 +116,9 @@ class QuickProtocol(HttpToolsProtocol):
         head.append(b"\r\n")
         self.transport.writelines((b"".join(head), answer.body))
         cycle.response_started = cycle.response_complete = True
-        self.on_response_complete()
+        self.server_state.total_requests += 1
+        # The next head is waited for as the first one is, without a timer for each.
+        self._head_since = self.loop.time()
         return True
 
 

@@ -1,5 +1,6 @@
 """Running an origin: uvicorn around the application, with the port known before it starts."""
 
+import math
 import socket
 import threading
 from collections.abc import Callable
@@ -96,6 +97,7 @@ class Origin:
             loop="uvloop",
             http=build_protocol(patience_s=house.settings.patience_s),
             server_header=False,
+            timeout_keep_alive=math.ceil(house.settings.patience_s),
             timeout_graceful_shutdown=5,
         )
         self._server = uvicorn.Server(config)

@@ -74,6 +74,7 @@ class MemoryLimits:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, int], tuple[int, float]] = {}
+        self._pruned_at = _PRUNED_AT
         self._lock = Lock()
 
     def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
@@ -101,9 +102,10 @@ class MemoryLimits:
         return self._counts.get((key, turn), (0, 0.0))[0]
 
     def _add(self, keys: Sequence[str], turn: int, limit: Limit, now: datetime, step: int) -> None:
-        if len(self._counts) > _PRUNED_AT:
+        if len(self._counts) > self._pruned_at:
             moment = now.timestamp()
             self._counts = {key: entry for key, entry in self._counts.items() if entry[1] > moment}
+            self._pruned_at = max(_PRUNED_AT, 2 * len(self._counts))
         until = (turn + 2) * limit.window.total_seconds()
         for key in keys:
             self._counts[key, turn] = self._get(key, turn) + step, until

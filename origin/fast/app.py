@@ -6,9 +6,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from catalogue.errors import LatheError
 from catalogue.people_port import Changes
+from origin.fast.asking import PREFIX
 from origin.fast.chunks import FastChunks
 from origin.fast.http import Answer
-from origin.fast.manifests import PREFIX, FastManifests
+from origin.fast.manifests import FastManifests
 from origin.services import Services
 
 _METHODS = ("GET", "HEAD")

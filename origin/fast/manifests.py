@@ -4,82 +4,32 @@ What is remembered is forgotten as soon as it is heard that it changed, and afte
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from anyio import to_thread
-from fastapi.security import HTTPAuthorizationCredentials
 from starlette.types import Scope
 
 from catalogue.errors import TrackNotFound
-from catalogue.identifiers import parse_territory
-from catalogue.licensing import (
-    Grant,
-    Listener,
-    Wish,
-    grant_stream,
-    guest_of,
-    listener_of,
-    next_turn,
-)
+from catalogue.licensing import Grant, Listener, Wish, grant_stream, next_turn
 from catalogue.nouns import Track, TrackId
-from catalogue.people import Network
 from catalogue.people_port import Changes
 from catalogue.port import Brief
 from manifests.json import render_face, render_json
 from manifests.manifest import VERSION, AlbumPlace, build_manifest
 from manifests.template import Template, build_template, write_times
-from origin.access import SignedIn, address_of, identify, is_trusted_edge, network_of
-from origin.fast.http import Answer, Headers, names, read_headers
+from origin.fast.asking import PREFIX, Asked, Reader
+from origin.fast.callers import KNOWN_FOR, KnownCallers
+from origin.fast.http import Answer, Headers
 from origin.remembered import Batched, Collapsed, Remembered
-from origin.services import TERRITORY_HEADER, Services
+from origin.services import Services
 from origin.throttle import Category
-from origin.tracks import (
-    CODECS_MAX,
-    FACES,
-    TO_ROOT,
-    WORTH_ZIPPING_BYTES,
-    QualityName,
-    describe_stream,
-    find_place,
-    parse_wish,
-)
+from origin.tracks import FACES, TO_ROOT, WORTH_ZIPPING_BYTES, describe_stream, find_place
 from origin.visit import visit_of
 
-KNOWN_FOR = timedelta(seconds=30)
-"""How long a listener or a track is gone by without being asked for again."""
-
-PREFIX = "/v1/tracks/"
-
-_BEARER = b"Bearer lathe_session_"
-_WANTED = names(
-    [
-        "Authorization",
-        "X-Preferred-Quality",
-        "X-Network-Type",
-        "Accept-Encoding",
-        TERRITORY_HEADER,
-        "X-Forwarded-For",
-    ]
-)
-_PREFERRED, _NETWORK = b"x-preferred-quality", b"x-network-type"
-_FORWARDED = b"x-forwarded-for"
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
-_TERRITORY = TERRITORY_HEADER.encode("ascii")
-_CALLERS, _TRACKS, _WISHES, _GRANTS_OF_A_TRACK = 50_000, 20_000, 1024, 256
+_TRACKS, _GRANTS_OF_A_TRACK = 20_000, 256
 _TEMPLATES_BYTES, _BRIEFS_BYTES, _BRIEF_BYTES = 128 << 20, 32 << 20, 8 << 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _KnownCaller:
-    """An account by its session, as it was when ``turn`` changes had been heard."""
-
-    signed_in: SignedIn
-    turn: int
-    until: datetime
-    listeners: dict[str | None, Listener] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,34 +57,17 @@ class _KnownTrack:
     grants: dict[tuple[object, ...], _KnownGrant] = field(default_factory=dict)
 
 
-class _Asked(NamedTuple):
-    """A request for a face of a manifest that is written plainly."""
-
-    track_id: str
-    face: str
-    wish: Wish
-    peer: str
-    headers: dict[bytes, bytes]
-
-    @property
-    def takes_gzip(self) -> bool:
-        return b"gzip" in self.headers.get(b"accept-encoding", b"")
-
-
 class FastManifests:
     """Answers requests for manifests from what this process knows."""
 
     def __init__(self, parts: Services, changes: Changes) -> None:
         self._parts, self._changes = parts, changes
-        self._callers: Remembered[bytes, _KnownCaller] = Remembered(_CALLERS)
-        self._changed: Remembered[str, int] = Remembered(_CALLERS)
+        self._reader, self._callers = Reader(), KnownCallers(parts)
         self._tracks: Remembered[str, _KnownTrack] = Remembered(_TRACKS)
-        self._wishes: Remembered[tuple[bytes, ...], Wish] = Remembered(_WISHES)
         self._templates: Remembered[tuple[object, ...], Template] = Remembered(
             _TEMPLATES_BYTES, lambda template: template.size_bytes
         )
-        self._networks: Remembered[tuple[str, bytes], str] = Remembered(_CALLERS)
-        self._loading: Collapsed[tuple[object, ...], object] = Collapsed()
+        self._loading: Collapsed[tuple[str, int], tuple[Track, AlbumPlace | None]] = Collapsed()
         self._briefs: Remembered[int, Brief] = Remembered(
             _BRIEFS_BYTES, lambda brief: sum(map(len, brief.faces)) + _BRIEF_BYTES
         )
@@ -147,15 +80,15 @@ class FastManifests:
         Raises why the listener may not hear the track.
         """
         self._hear()
-        asked = self._read_request(scope)
+        asked = self._reader.read(scope)
         if asked is None:
             return None
         parts, now = self._parts, self._parts.now()
-        listener = self._recall_listener(asked, now)
+        listener = self._callers.recall(asked, now)
         known = self._recall_track(asked.track_id, now)
         if listener is None or known is None:
             return None
-        visit, who = visit_of(scope), listener.account_id or self._network(asked)
+        visit, who = visit_of(scope), self._callers.name(listener, asked)
         visit.route = _ROUTES[asked.face]
         if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
             return None
@@ -193,14 +126,14 @@ class FastManifests:
 
         Raises why the listener may not hear the track.
         """
-        asked, parts = self._read_request(scope), self._parts
+        asked, parts = self._reader.read(scope), self._parts
         if asked is None:
             return False
-        self._parts.measures.count_cache("manifests", hit=False)
-        listener = self._recall_listener(asked, parts.now()) or await self._learn_listener(asked)
+        parts.measures.count_cache("manifests", hit=False)
+        listener = self._callers.recall(asked, parts.now()) or await self._callers.learn(asked)
         if listener is None:
             return False
-        visit, who = visit_of(scope), listener.account_id or self._network(asked)
+        visit, who = visit_of(scope), self._callers.name(listener, asked)
         visit.route = _ROUTES[asked.face]
         if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
             await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)
@@ -228,106 +161,16 @@ class FastManifests:
         topics = self._changes.take()
         if topics is None:
             self._turn += 1
-            self._callers.clear()
+            self._callers.forget_all()
             self._tracks.clear()
             return
         for topic in topics:
-            self._turn += 1
             kind, _, name = topic.partition(":")
             if kind == "account":
-                self._changed.put(name, self._turn)
+                self._callers.forget(name)
             else:
+                self._turn += 1
                 self._tracks.forget(name)
-
-    # ----------------------------------------------------------------------- who asks for what
-
-    def _read_request(self, scope: Scope) -> _Asked | None:
-        """Return what is asked for if it is written plainly; others make sense of the rest."""
-        track_id, _, face = scope["path"][len(PREFIX) :].partition("/")
-        headers = read_headers(scope, _WANTED)
-        if not track_id or face not in FACES or headers is None:
-            return None
-        key = (
-            scope["query_string"],
-            headers.get(_PREFERRED, b""),
-            headers.get(_NETWORK, b""),
-        )
-        wish = self._wishes.get(key)
-        if wish is None:
-            wish = _parse_wish(key[0], headers)
-            if wish is None:
-                return None
-            self._wishes.put(key, wish)
-        peer = scope["client"][0] if scope["client"] else ""
-        return _Asked(track_id, face, wish, peer, headers)
-
-    def _territory(self, asked: _Asked) -> str | None:
-        said = asked.headers.get(_TERRITORY)
-        if said is not None and is_trusted_edge(self._parts, asked.peer):
-            return parse_territory(said.decode("latin-1"))
-        return self._parts.territory
-
-    def _recall_listener(self, asked: _Asked, now: datetime) -> Listener | None:
-        token = asked.headers.get(b"authorization")
-        if token is None:
-            guests = self._parts.guests
-            return None if guests is None else guest_of(guests, territory=self._territory(asked))
-        known = self._recall_caller(token, now)
-        return None if known is None else self._listener(known, asked)
-
-    async def _learn_listener(self, asked: _Asked) -> Listener | None:
-        token = asked.headers.get(b"authorization")
-        if token is None or not token.startswith(_BEARER):
-            return None
-        known = await self._learn_caller(token)
-        return None if known is None else self._listener(known, asked)
-
-    def _listener(self, known: _KnownCaller, asked: _Asked) -> Listener:
-        territory = self._territory(asked)
-        listener = known.listeners.get(territory)
-        if listener is None:
-            own = known.signed_in
-            listener = listener_of(own.account, session=own.session.id, territory=territory)
-            known.listeners[territory] = listener
-        return listener
-
-    def _network(self, asked: _Asked) -> str:
-        """Return by what a guest is counted."""
-        key = asked.peer, asked.headers.get(_FORWARDED, b"")
-        network = self._networks.get(key)
-        if network is None:
-            address = address_of(self._parts, asked.peer, key[1].decode("latin-1"))
-            network = network_of(address)
-            self._networks.put(key, network)
-        return network
-
-    def _recall_caller(self, token: bytes, now: datetime) -> _KnownCaller | None:
-        known = self._callers.get(token)
-        if known is None or known.until <= now:
-            return None
-        changed = self._changed.get(known.signed_in.account.id)
-        return known if changed is None or changed <= known.turn else None
-
-    async def _learn_caller(self, token: bytes) -> _KnownCaller | None:
-        """Ask whose session a token is. Raises what identify raises."""
-        parts, turn = self._parts, self._turn
-        said = token.decode("latin-1").partition(" ")[2]
-
-        def find() -> SignedIn | None:
-            credentials = HTTPAuthorizationCredentials(scheme="Bearer", credentials=said)
-            return identify(parts, credentials).signed_in
-
-        async def load() -> SignedIn | None:
-            return await to_thread.run_sync(find)
-
-        # Who asks after a change waits for nothing that was begun before it.
-        own = await self._loading.run(("caller", token, turn), load)
-        if own is None:
-            return None
-        assert isinstance(own, SignedIn)
-        known = _KnownCaller(signed_in=own, turn=turn, until=parts.now() + KNOWN_FOR)
-        self._callers.put(token, known)
-        return known
 
     # ----------------------------------------------------------------------- what they get
 
@@ -368,9 +211,8 @@ class FastManifests:
         async def load() -> tuple[Track, AlbumPlace | None]:
             return await to_thread.run_sync(find)
 
-        found = await self._loading.run(("track", track_id, self._turn), load)
-        assert isinstance(found, tuple)
-        return found
+        # Who asks after a change waits for nothing that was begun before it.
+        return await self._loading.run((track_id, self._turn), load)
 
     def _grant(
         self, known: _KnownTrack, listener: Listener, wish: Wish, now: datetime
@@ -426,30 +268,8 @@ class FastManifests:
         return build_template(partial(render_json, faces=faces), manifest)
 
 
-def _template_key(known: _KnownTrack, asked: _Asked, granted: _KnownGrant) -> tuple[object, ...]:
+def _template_key(known: _KnownTrack, asked: Asked, granted: _KnownGrant) -> tuple[object, ...]:
     return known.edition, asked.face, granted.grant.quality, granted.prefixes
-
-
-def _parse_wish(query: bytes, asked: dict[bytes, bytes]) -> Wish | None:
-    """Return a wish that is written plainly; None for what others have to make sense of."""
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    said = dict(pairs)
-    if len(said) < len(pairs) or len(said.get("codecs", "")) > CODECS_MAX:
-        return None
-    quality, network = said.get("quality"), said.get("network")
-    preferred, connected = asked.get(_PREFERRED), asked.get(_NETWORK)
-    try:
-        return parse_wish(
-            codecs=said.get("codecs", ""),
-            quality=None if quality is None else QualityName(quality),
-            network=None if network is None else Network(network),
-            x_preferred_quality=None
-            if preferred is None
-            else QualityName(preferred.decode("latin-1")),
-            x_network_type=None if connected is None else Network(connected.decode("latin-1")),
-        )
-    except ValueError:
-        return None
 
 
 def _headers(media_type: str, size_bytes: int, *, zipped: bool) -> Headers:
