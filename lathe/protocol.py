@@ -53,6 +53,7 @@ class QuickProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of a connection."""
         self._looks.cancel()
+        self._tell_running()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -80,13 +81,16 @@ class QuickProtocol(HttpToolsProtocol):
         waits = self._head_since is not None
         waits = waits and self.loop.time() - (self._head_since or 0) >= self.patience_s
         if waits or (untaken_bytes and untaken_bytes == self._untaken_bytes):
-            # The one that is being answered learns of it before it writes more.
-            if self._running is not None:
-                self._running.disconnected = True
+            self._tell_running()
             self.transport.abort()
             return
         self._untaken_bytes = untaken_bytes
         self._looks = self.loop.call_later(self.patience_s, self._look)
+
+    def _tell_running(self) -> None:
+        """Let the request that is being answered know that nobody takes any more of it."""
+        if self._running is not None:
+            self._running.disconnected = True
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if self._answer_at_once(cycle):

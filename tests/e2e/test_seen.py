@@ -102,9 +102,9 @@ def test_metrics_tell_what_was_asked_and_how_it_was_answered(
     assert after[f'lathe_active_streams{{tier="{rendition["tier"]}"}}'] == 1
     for code in ("track-not-found", "path-not-found", "url-untrusted"):
         assert more(f'lathe_refusals_total{{code="{code}"}}') == 1
-    assert more('lathe_cache_asked_total{cache="chunks",result="hit"}') == 1
-    for cache in ("manifests",):
-        assert more(f'lathe_cache_asked_total{{cache="{cache}",result="hit"}}') >= 1
+    for result, number in [("miss", 1), ("hit", 2)]:
+        assert more(f'lathe_cache_asked_total{{cache="chunks",result="{result}"}}') == number
+        assert more(f'lathe_cache_asked_total{{cache="manifests",result="{result}"}}') >= 1
 
 
 def test_a_request_has_an_id_wherever_it_is_told_of(plant: Plant, track_id: str) -> None:
