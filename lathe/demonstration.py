@@ -12,6 +12,7 @@ from typing import Any
 import click
 import httpx
 
+from catalogue.nouns import JobId, JobState
 from lathe.wiring import House, make_key, now
 
 _POLL_S = 0.1
@@ -37,7 +38,7 @@ def demonstrate(house: House, url: str, folder: Path, *, label: str, stop: threa
     with _client(house, url, label) as client:
         click.echo(f"delivering {len(releases)} masters from {folder}")
         for release in releases:
-            outcome = _deliver(client, folder, release, stop)
+            outcome = _deliver(house, client, folder, release, stop)
             if outcome is None:
                 return
             done += outcome.state == "done"
@@ -59,9 +60,12 @@ def _client(house: House, url: str, label: str) -> Iterator[httpx.Client]:
 
 
 def _deliver(
-    client: httpx.Client, folder: Path, release: dict[str, Any], stop: threading.Event
+    house: House, client: httpx.Client, folder: Path, release: dict[str, Any], stop: threading.Event
 ) -> _Outcome | None:
-    """Deliver one master and wait for its job; None when the process stops meanwhile."""
+    """Deliver one master and wait for its job; None when the process stops meanwhile.
+
+    The job is watched in the ledger: whoever asks the origin so often is told to wait.
+    """
     metadata = {name: value for name, value in release.items() if name != "file"}
     began = time.monotonic()
     with open(folder / release["file"], "rb") as master:
@@ -72,9 +76,9 @@ def _deliver(
                 "master": (release["file"], master, "application/octet-stream"),
             },
         )
-    job = answer.json()
+    told = answer.json()
     if answer.status_code != 202:
-        reason = f"{job['code']}: {job['detail']}"
+        reason = f"{told['code']}: {told['detail']}"
         return _Outcome(
             file=release["file"],
             track_id="",
@@ -82,15 +86,16 @@ def _deliver(
             reason=reason,
             seconds=time.monotonic() - began,
         )
-    while job["state"] in ("queued", "running"):
+    job = house.jobs.get(JobId(told["id"]))
+    while job.state in (JobState.QUEUED, JobState.RUNNING):
         if stop.wait(_POLL_S):
             return None
-        job = client.get(f"/v1/jobs/{job['id']}").json()
-    reason = "" if job["reason"] is None else f"{job['reason']['code']}: {job['reason']['detail']}"
+        job = house.jobs.get(job.id)
+    reason = "" if job.reason is None else f"{job.reason.code}: {job.reason.detail}"
     return _Outcome(
         file=release["file"],
-        track_id=job["track_id"],
-        state=job["state"],
+        track_id=job.track_id,
+        state=job.state,
         reason=reason,
         seconds=time.monotonic() - began,
     )

@@ -15,10 +15,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.audio_tools import FIXTURES
 from tests.e2e.servers import (
+    LATHE,
     PASSWORD,
     PLENTY,
     Listener,
     Plant,
+    Program,
     QuickPlant,
     accepted,
     deliver,
@@ -298,3 +300,12 @@ def require_limited(client: httpx.Client, path: str, category: str, count: int) 
     wait_s = int(refused.headers["Retry-After"])
     assert 0 < wait_s <= 120
     assert refused.headers["RateLimit"] == f'"{category}";r=0;t={wait_s}'
+
+
+def test_the_music_of_make_run_is_delivered_within_the_usual_limits(tmp_path: Path) -> None:
+    plant = QuickPlant(tmp_path / "state", LIMITS="")
+    command = [LATHE, "serve", "--deliver", str(FIXTURES)]
+    with Program(command, plant.environment, tmp_path / "log") as program:
+        number = len(releases())
+        assert program.wait_for(r"([0-9]+ of [0-9]+) published in") == f"{number} of {number}"
+        assert "too-many" not in program.log
