@@ -25,6 +25,7 @@ from tests.e2e.servers import (
     accepted,
     deliver,
     free_port,
+    releases,
     wait_for_job,
 )
 from tests.engines import RedisServer
