@@ -2,6 +2,7 @@
 .PHONY: run test test-clients chaos check bench bench-features bench-fingerprint lock clean
 
 ROUNDS ?= 100
+SLOW = tests/e2e/test_chaos.py tests/e2e/test_many_players.py
 
 # Whoever opens the page listens on the best plan.
 run: export LATHE_GUESTS ?= premium
@@ -11,17 +12,18 @@ run:
 
 test:
 	@tools/setup dev
-	@.venv/bin/python -m pytest --ignore=tests/clients --ignore=tests/e2e/test_chaos.py -n auto --dist loadfile --no-loadscope-reorder
+	@.venv/bin/python -m pytest --ignore=tests/clients $(SLOW:%=--ignore=%) -n auto --dist loadfile --no-loadscope-reorder
 
 # Independent judges of manifests, and real players: a browser, VLC, GStreamer and others.
 test-clients:
 	@tools/setup clients
 	@.venv/bin/python -m pytest tests/clients
 
-# Parts of a plant killed at random, ROUNDS times; what tells of that is tested first.
+# Parts of a plant killed at random, ROUNDS times; before that, what tells of it is tested, and
+# hundreds of players at two origins, of which one is killed.
 chaos:
 	@tools/setup dev
-	@.venv/bin/python -m pytest tests/e2e/test_chaos.py
+	@.venv/bin/python -m pytest $(SLOW)
 	@.venv/bin/python -m tests.chaos --rounds $(ROUNDS)
 
 check:
