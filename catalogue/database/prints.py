@@ -3,14 +3,20 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
     ARRAY,
+    BindParameter,
     Connection,
     Engine,
     Integer,
+    Select,
+    Text,
     and_,
+    bindparam,
     exists,
     func,
     literal,
@@ -48,13 +54,11 @@ class SqlPrints:
         """See Prints.postings."""
         if not wanted:
             return []
+        dialect, numbers = self._engine.dialect.name, sorted(wanted)
+        given = numbers if dialect == "postgresql" else json.dumps(numbers)
         with reading(self._engine) as connection:
-            asked = _list(connection, wanted)
-            another = select(literal(1)).where(_others.c.term == asked.c.value).correlate(asked)
-            is_rare = another.limit(1).offset(most - 1).scalar_subquery().is_(None)
-            found = select(terms.c.term, terms.c.place).select_from(asked)
-            query = found.join(terms, terms.c.term == asked.c.value).where(is_rare)
-            return connection.execute(query).tuples().all()
+            asked = {"wanted": given, "before": most - 1}
+            return connection.execute(_postings(dialect), asked).tuples().all()
 
     def read(self, numbers: Collection[int]) -> list[Print]:
         """See Prints.read."""
@@ -130,15 +134,24 @@ class SqlPrints:
             )
 
 
-def _list(connection: Connection, numbers: Collection[int]) -> TableValuedAlias:
-    """Return numbers as rows, in one parameter however many they are."""
-    if connection.dialect.name == "postgresql":
-        return (
-            func.unnest(literal(sorted(numbers), ARRAY(Integer)))
-            .table_valued("value")
-            .render_derived()
-        )
-    return func.json_each(literal(json.dumps(sorted(numbers)))).table_valued("value")
+@cache
+def _postings(dialect: str) -> Select[tuple[int, int]]:
+    """Return the query for the places of ``wanted`` terms that have no more than ``before`` + 1.
+
+    It is written once: to build it takes as long as to run it. The terms are one parameter however
+    many they are, a list in PostgreSQL and JSON in SQLite.
+    """
+    asked: TableValuedAlias
+    if dialect == "postgresql":
+        wanted: BindParameter[Any] = bindparam("wanted", type_=ARRAY(Integer))
+        asked = func.unnest(wanted).table_valued("value").render_derived()
+    else:
+        asked = func.json_each(bindparam("wanted", type_=Text)).table_valued("value")
+    another = select(literal(1)).where(_others.c.term == asked.c.value).correlate(asked)
+    before: BindParameter[int] = bindparam("before", type_=Integer)
+    is_rare = another.limit(1).offset(before).scalar_subquery().is_(None)
+    found = select(terms.c.term, terms.c.place).select_from(asked)
+    return found.join(terms, terms.c.term == asked.c.value).where(is_rare)
 
 
 def keep_heard(
