@@ -48,7 +48,7 @@ class Reader:
     """Reads requests, and remembers the wishes that are made most."""
 
     def __init__(self) -> None:
-        self._wishes: Remembered[tuple[bytes, ...], Wish] = Remembered(_WISHES)
+        self._wishes: Remembered[tuple[bytes | None, ...], Wish] = Remembered(_WISHES)
 
     def read(self, scope: Scope) -> Asked | None:
         """Return what is asked for below ``/v1/tracks/``, None if that is not written plainly."""
@@ -56,10 +56,11 @@ class Reader:
         headers = read_headers(scope, _WANTED)
         if not track_id or face not in FACES or headers is None:
             return None
-        key = scope["query_string"], headers.get(_PREFERRED, b""), headers.get(_NETWORK, b"")
+        # An empty header is not the same as none.
+        key = scope["query_string"], headers.get(_PREFERRED), headers.get(_NETWORK)
         wish = self._wishes.get(key)
         if wish is None:
-            wish = _parse_wish(key[0], headers)
+            wish = _parse_wish(scope["query_string"], headers)
             if wish is None:
                 return None
             self._wishes.put(key, wish)
