@@ -1,5 +1,6 @@
 """Clients that mean harm, or are merely slow: none of them keeps others from their music."""
 
+import resource
 import socket
 import threading
 import time
@@ -87,7 +88,10 @@ def require_served(player: Listener) -> None:
 
 
 def test_thousands_of_idle_connections_keep_nobody_out(plant: Plant, player: Listener) -> None:
+    own, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (own, most))
         for _ in range(MANY):
             stack.enter_context(connect(plant.url))
         require_served(player)
