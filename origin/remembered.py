@@ -1,4 +1,4 @@
-"""Bytes that are remembered within a bound, and fetched once however many ask at once."""
+"""What is remembered within a bound, and work done once, or at once, for all who ask for it."""
 
 import asyncio
 from collections import OrderedDict

@@ -27,6 +27,10 @@ from protection.tokens import hash_secret, make_session_token
 router = APIRouter(prefix="/v1", tags=["sessions"], responses=responses(errors.TooManyRequests))
 _counted = [counted(Category.LIBRARY)]
 
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+# Folded, an address may be longer than it was written.
+_TRIED_MAX = 320
+
 # Each hash takes 19 MiB while it is made, and a core.
 _HASHES_AT_ONCE = threading.BoundedSemaphore(2)
 
@@ -36,10 +40,15 @@ class SignIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    email: str = Field(min_length=3, max_length=320, examples=["ada@example.org"])
+    email: str = Field(
+        min_length=3, max_length=320, pattern=_PRINTABLE, examples=["ada@example.org"]
+    )
     password: str = Field(max_length=1000)
     device: str = Field(
-        default="", max_length=200, description="what the listener calls the device"
+        default="",
+        max_length=200,
+        pattern=_PRINTABLE,
+        description="what the listener calls the device",
     )
 
 
@@ -224,7 +233,7 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
     with hashing():
         right = is_password(password, None if stored is None else stored.password)
     if stored is None or not right:
-        tried = fold_address(email) if stored is None else stored.account.id
+        tried = fold_address(email)[:_TRIED_MAX] if stored is None else stored.account.id
         parts.audits.add(record(Deed.SIGN_IN_REFUSED, tried, now=now))
         raise CredentialsWrong("No account has this address with this password.")
     parts.limits.give_back(keys, limit, now=now)

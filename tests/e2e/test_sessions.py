@@ -99,6 +99,17 @@ def tiers(answer: httpx.Response) -> list[str]:
 # --------------------------------------------------------------------------- signing in and out
 
 
+@pytest.mark.parametrize(
+    ("email", "status"),
+    [("\u00df" * 319 + "@", 401), ("ada\x00@example.org", 422), ("ada@example.org\n", 422)],
+    ids=["longer when folded", "nul", "line feed"],
+)
+def test_an_address_that_nobody_has_is_refused_however_odd(
+    guest: httpx.Client, email: str, status: int
+) -> None:
+    assert sign_in(guest, email).status_code == status
+
+
 def test_an_account_signs_in_and_listens(plant: Plant, guest: httpx.Client, track: str) -> None:
     plant.make_account("ada@example.org", "--plan", "premium", "--territory", "us")
     answer = sign_in(guest, "ADA@example.org", device="the kitchen")
