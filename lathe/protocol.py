@@ -4,6 +4,7 @@ Who is slow is waited for within bounds: for a request's head, and for an answer
 body of a request may take its time, for a master may come over a bad line.
 """
 
+import re
 from asyncio import BaseTransport, TimerHandle, Transport
 from typing import Any, cast
 
@@ -15,24 +16,40 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from origin.entrance import Entrance
+from origin.fast.http import Answer, Headers
+from origin.remembered import Remembered
+from origin.visit import Visit, enter, entered
 
 HEAD_MAX_BYTES = 64 << 10
 """Longest head of a request: RFC 6585 has 431 for what is longer."""
 
+_KNOWN_BYTES, _LONGEST_KNOWN = 16 << 20, 4 << 10
+# What this matches means the same to every reader: nothing in it is escaped or may be left out.
+_LINE = re.compile(rb"GET (/[A-Za-z0-9][A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~=&,-]*))? HTTP/1\.1")
+
+# Headers that tell of more than a head.
+_OF_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+
 
 def build_protocol(*, patience_s: float) -> type["QuickProtocol"]:
     """Return the protocol that waits so long for a head, and for any of an answer to be taken."""
-    return type("Protocol", (QuickProtocol,), {"patience_s": patience_s})
+    known: Remembered[bytes, Headers] = Remembered(
+        _KNOWN_BYTES, lambda headers: 2 * sum(len(name) + len(value) for name, value in headers)
+    )
+    return type("Protocol", (QuickProtocol,), {"patience_s": patience_s, "known": known})
 
 
 class QuickProtocol(HttpToolsProtocol):
     """Answers without a task what the entrance recalls; all else goes uvicorn's own way.
 
     That is a GET request on a connection that is kept and that nothing else waits on. Head and
-    body leave in one write.
+    body leave in one write. A player sends the same lines after the first with every request: what
+    the parser made of them when they came in one piece, as all of a request, is ``known`` and is
+    not parsed again.
     """
 
     patience_s: float
+    known: Remembered[bytes, Headers]
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -43,6 +60,10 @@ class QuickProtocol(HttpToolsProtocol):
         self._head_bytes = self._untaken_bytes = 0
         self._looks: TimerHandle
         self._running: RequestResponseCycle | None = None
+        # How many requests have begun, and how many of them were read to their end.
+        self._begun = self._read = 0
+        # What is known of a request that was taken for one to answer at once.
+        self._visit: Visit | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Take a connection."""
@@ -59,6 +80,7 @@ class QuickProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to read a request."""
         self._head_since, self._head_bytes = self.loop.time(), 0
+        self._begun += 1
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -66,10 +88,20 @@ class QuickProtocol(HttpToolsProtocol):
         self._head_since = None
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """End to read a request."""
+        self._read += 1
+        super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
-        since = self._head_since
+        since, begun = self._head_since, self._begun
+        between = begun == self._read and self._entrance is not None
+        if between and self._answer_known(data):
+            return
         super().data_received(data)
+        if between and self._begun == self._read == begun + 1:
+            self._learn(data)
         if since is not None and since is self._head_since:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_MAX_BYTES:
@@ -99,31 +131,85 @@ class QuickProtocol(HttpToolsProtocol):
         self._running, refused = cycle, cast(Any, _refuse_head)
         super()._start_asgi_task(cycle, refused if length > HEAD_MAX_BYTES else app)
 
+    # ----------------------------------------------------------------------- at once
+
     def _answer_at_once(self, cycle: RequestResponseCycle) -> bool:
+        visit, self._visit = self._visit, None
+        if visit is not None:
+            # It has been asked for, and was not recalled.
+            enter(cast(Scope, cycle.scope), visit)
+            return False
         if (
             self._entrance is None
             or cycle.scope["method"] != "GET"
             or not cycle.keep_alive
             # Requests that wait behind one another take their turns in tasks of their own.
             or cycle is not self.cycle
-            or self.pipeline
-            or self.flow.write_paused
-            or self.transport.is_closing()
+            or not self._may_write()
         ):
             return False
         answer = self._entrance.recall(cast(Scope, cycle.scope))
         if answer is None:
             return False
-        head = [STATUS_LINE[answer.status]]
+        self._write(answer)
+        cycle.response_started = cycle.response_complete = True
+        return True
+
+    def _answer_known(self, data: bytes) -> bool:
+        """Answer a request that is known but for its first line, if nothing has to be asked for."""
+        end = data.find(b"\r\n")
+        headers = self.known.get(data[end + 2 :]) if 0 <= end < len(data) - 2 else None
+        line = None if headers is None else _LINE.fullmatch(data, 0, end)
+        if (
+            line is None
+            or self._entrance is None
+            or not (self.cycle is None or self.cycle.response_complete)
+            or self.parser.should_upgrade()
+            or not self._may_write()
+        ):
+            return False
+        scope: Scope = {
+            "type": "http",
+            "method": "GET",
+            "path": line[1].decode("ascii"),
+            "query_string": line[2] or b"",
+            "headers": headers,
+            "client": self.client,
+        }
+        answer = self._entrance.recall(scope)
+        if answer is None:
+            self._visit = entered(scope)
+            return False
+        self._unset_keepalive_if_required()
+        self._write(answer)
+        return True
+
+    def _learn(self, data: bytes) -> None:
+        """Remember what was made of all lines but the first, where nothing else has come."""
+        line, _, rest = data.partition(b"\r\n")
+        if (
+            len(rest) <= _LONGEST_KNOWN
+            and data.endswith(b"\r\n\r\n")
+            and _LINE.fullmatch(line)
+            and self.cycle is not None
+            and self.cycle.keep_alive
+            and not self.parser.should_upgrade()
+            and _OF_MORE.isdisjoint(name for name, _ in self.headers)
+        ):
+            self.known.put(rest, self.headers)
+
+    def _may_write(self) -> bool:
+        return not (self.pipeline or self.flow.write_paused or self.transport.is_closing())
+
+    def _write(self, answer: Answer) -> None:
+        head: list[bytes | memoryview] = [STATUS_LINE[answer.status]]
         for name, value in (*self.server_state.default_headers, *answer.headers):
             head += (name, b": ", value, b"\r\n")
-        head.append(b"\r\n")
-        self.transport.writelines((b"".join(head), answer.body))
-        cycle.response_started = cycle.response_complete = True
+        head += (b"\r\n", answer.body)
+        self.transport.write(b"".join(head))
         self.server_state.total_requests += 1
         # The next head is waited for as the first one is, without a timer for each.
         self._head_since = self.loop.time()
-        return True
 
 
 async def _refuse_head(_: Scope, __: Receive, send: Send) -> None:

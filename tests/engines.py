@@ -146,7 +146,8 @@ class EdgeServer(NginxServer):
         if os.geteuid() == 0:
             # A master process that root starts hands its workers to another user.
             configuration = f"user root;\n{configuration}"
-        super().__init__(configuration, folder, port, environment={"LATHE_URL_KEYS": ring})
+        environment = {"LATHE_URL_KEYS": ring, "MALLOC_TRIM_THRESHOLD_": "4194304"}
+        super().__init__(configuration, folder, port, environment=environment)
 
 
 class PrometheusServer(Program):

@@ -1,0 +1,177 @@
+"""Requests that are known but for their first line are answered as all others are."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from hypothesis import example, given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from lathe.protocol import QuickProtocol, build_protocol
+from origin.entrance import Entrance
+from origin.fast.http import Answer
+from origin.measures import OriginMeasures
+from origin.visit import Visit, enter, entered
+
+
+class Echo(Entrance):
+    """Tells what it was asked; what begins with /s is answered from memory."""
+
+    def __init__(self) -> None:
+        super().__init__(cast(Any, None), OriginMeasures(CollectorRegistry(), ()))
+        self.recalled = 0
+
+    def recall(self, scope: Scope) -> Answer | None:
+        assert entered(scope) is None
+        enter(scope, Visit(told={}))
+        if not scope["path"].startswith("/s"):
+            return None
+        self.recalled += 1
+        body = tell(scope)
+        return Answer(200, [(b"content-length", str(len(body)).encode())], body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = tell(scope)
+        while (await receive()).get("more_body"):
+            pass
+        head = {"status": 200, "headers": [(b"content-length", str(len(body)).encode())]}
+        await send({"type": "http.response.start", **head})
+        await send({"type": "http.response.body", "body": body})
+
+
+def tell(scope: Scope) -> bytes:
+    """Return all of a request that applications look at."""
+    names = ("method", "path", "query_string", "headers", "client")
+    return repr([scope[name] for name in names]).encode()
+
+
+class Wire:
+    """The end of a connection that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        if not self.closed:
+            self.taken += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, name: str) -> object:
+        return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        """Go on reading: what is sent has been read."""
+
+    def resume_reading(self) -> None:
+        """Go on reading."""
+
+
+async def talk(pieces: Sequence[bytes], *, remembers: bool) -> tuple[bytes, bool, int]:
+    """Return what is answered to pieces that come one by one, and how much of it from memory."""
+    echo, wire = Echo(), Wire()
+    kind = build_protocol(patience_s=60)
+    config = uvicorn.Config(
+        cast(Any, echo), http=kind, log_config=None, lifespan="off", proxy_headers=False
+    )
+    config.load()
+    protocol: QuickProtocol = kind(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(cast(Any, wire))
+    for piece in pieces:
+        if wire.closed:
+            break
+        if not remembers:
+            kind.known.clear()
+        protocol.data_received(piece)
+        for _ in range(6):
+            await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    return wire.taken, wire.closed, echo.recalled
+
+
+LINES = st.builds(
+    lambda method, path, query, version: f"{method} {path}{query} {version}".encode(),
+    st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "get"]),
+    st.sampled_from(["/s/a", "/s/b~c", "/v1/x", "//s", "/s/%41", "/", "*", "http://h/s"]),
+    st.sampled_from(["", "?", "?t=1.k.s.x", "?a=%20&b", "?a#b"]),
+    st.sampled_from(["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0"]),
+)
+HEADERS = st.lists(
+    st.sampled_from(
+        [
+            b"Host: a",
+            b"Authorization: Bearer x",
+            b"authorization: other",
+            b"Connection: close",
+            b"Connection: keep-alive",
+            b"Content-Length: 4",
+            b"Content-Length: 0",
+            b"Transfer-Encoding: chunked",
+            b"Expect: 100-continue",
+            b"Upgrade: h2c\r\nConnection: Upgrade",
+            b"Folded: a\r\n b",
+            b"Bad name: x",
+        ]
+    ),
+    max_size=3,
+)
+TAILS = st.sampled_from([b"", b"", b"", b"\r\n", b"\r\n\r\n", b"abcd", b"0\r\n\r\n", b"GET /s/"])
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[bytes]:
+    """Return pieces of requests; most have lines that others have, too."""
+    heads = draw(st.lists(HEADERS, min_size=1, max_size=2))
+    pieces: list[bytes] = []
+    for line in draw(st.lists(LINES, min_size=2, max_size=6)):
+        rest = draw(st.sampled_from(heads))
+        whole = b"\r\n".join([line, *rest, b"", b""]) + draw(TAILS)
+        cut = draw(st.sampled_from([0, 0, 0, 1, len(line) + 1, len(line) + 2, len(whole) - 2]))
+        pieces += [piece for piece in (whole[:cut], whole[cut:]) if piece]
+    if draw(st.booleans()):
+        pieces = [b"".join(pieces[:2]), *pieces[2:]]
+    return pieces
+
+
+SAME = b"\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n"
+
+
+@given(pieces=conversations())
+@example(pieces=[b"GET /s/a HTTP/1.1" + SAME, b"GET /s/b HTTP/1.1" + SAME])
+@example(pieces=[b"GET /s/a HTTP/1.1" + SAME, b"GET /v1/x HTTP/1.1" + SAME])
+@example(pieces=[b"GET /s/a HTTP/1.1\r\n\r\n", b"GET /s/b HTTP/1.1\r\n", b"\r\n"])
+def test_what_is_known_is_answered_alike(pieces: list[bytes]) -> None:
+    knowing = asyncio.run(talk(pieces, remembers=True))
+    assert knowing == asyncio.run(talk(pieces, remembers=False))
+
+
+def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    usual = QuickProtocol.on_message_begin
+
+    def begin(protocol: QuickProtocol) -> None:
+        parsed.append(protocol)
+        usual(protocol)
+
+    monkeypatch.setattr(QuickProtocol, "on_message_begin", begin)
+    pieces = [f"GET /s/{number} HTTP/1.1".encode() + SAME for number in range(10)]
+    answered, _, recalled = asyncio.run(talk(pieces, remembers=True))
+    assert (recalled, len(parsed)) == (10, 1)
+    assert answered.count(b"HTTP/1.1 200") == 10
+    assert b"'/s/9'" in answered
