@@ -564,6 +564,93 @@ class EncoderInexact(Broken):
     advice = "Report it with the output of `ffmpeg -version`: this build breaks a measured fact."
 
 
+# --------------------------------------------------------------------------- devices and downloads
+
+
+class DeviceUnfit(InvalidInput):
+    code = "device-unfit"
+    title = "The device's keys cannot be used"
+    advice = "Send two different P-256 points, uncompressed, in base64url without padding."
+
+
+class DeviceUntrusted(Untrusted):
+    code = "device-untrusted"
+    title = "The proof of the device does not hold"
+    advice = "Ask for a new challenge, and sign it with the key that the device is known by."
+
+
+class DownloadUntrusted(Untrusted):
+    code = "download-untrusted"
+    title = "The download does not open on this device"
+    advice = "Renew the licence; if that does not help, download it again on this device."
+
+
+class DeviceRevoked(Gone):
+    code = "device-revoked"
+    title = "The device was removed from its account"
+    advice = "Register it anew with new keys, and download again."
+
+
+class LicenceExpired(Gone):
+    code = "licence-expired"
+    title = "The licence of the download has expired"
+    advice = "Go online and renew it."
+
+
+class ClockTurnedBack(NotAllowed):
+    code = "clock-turned-back"
+    title = "The device's clock was turned back"
+    advice = "Set the clock, or go online and renew the licence."
+
+
+class DeviceNotFound(NotFound):
+    code = "device-not-found"
+    title = "The account has no such device"
+    advice = "Check the id with `GET /v1/devices`."
+
+
+class DownloadNotFound(NotFound):
+    code = "download-not-found"
+    title = "The account has no such download"
+    advice = "Check the id with `GET /v1/downloads`."
+
+
+class DeviceExists(Conflict):
+    code = "device-exists"
+    title = "A device with this key was registered before"
+    advice = "Make new keys: one that was removed does not come back."
+
+
+class DevicesFull(Conflict):
+    code = "devices-full"
+    title = "The account has as many devices as it may"
+    advice = "Remove one with `DELETE /v1/devices/{id}`."
+
+
+class DownloadsFull(Conflict):
+    code = "downloads-full"
+    title = "The device has as many tracks as it may"
+    advice = "Delete a download; its tracks count no more then."
+
+
+class DownloadNotReady(Conflict):
+    code = "download-not-ready"
+    title = "The download is still being sealed"
+    advice = "Ask for it again until its state is ready."
+
+
+class TooManySwaps(TooMany):
+    code = "too-many-swaps"
+    title = "The account registered too many devices lately"
+    advice = "Wait as long as Retry-After says, or go on with a device that is registered."
+
+
+class ContentKeyLost(Broken):
+    code = "content-key-lost"
+    title = "A content key cannot be unwrapped"
+    advice = "Put the key that `measured` names back in front of LATHE_CONTENT_KEYS' last one."
+
+
 def leaves(root: type[LatheError] = LatheError) -> list[type[LatheError]]:
     """Return every concrete error of the tree (those with a code), ordered by code."""
     found = [root] if "code" in vars(root) else []

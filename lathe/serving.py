@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from catalogue.errors import AddressUnavailable
 from catalogue.port import Atlas
 from lathe.protocol import build_protocol
-from lathe.wiring import House, build_intake, new_id, now, open_changes, open_ring
+from lathe.wiring import House, build_intake, new_id, now, open_changes, open_url_keys
 from origin.app import build_app
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
@@ -43,7 +43,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         intake=build_intake(house, beside_workers=True),
         published=PublishedRenditions(house.tracks),
         store=house.store,
-        signer=UrlSigner(open_ring(settings)),
+        signer=UrlSigner(open_url_keys(settings)),
         now=now,
         new_id=new_id,
         session_life=timedelta(days=settings.session_days),

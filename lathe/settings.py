@@ -38,6 +38,14 @@ class Settings(BaseModel):
     url_keys: SecretStr = Field(
         default=SecretStr(""), description="ring of signing keys; empty: made in the state folder"
     )
+    content_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="ring of keys that wrap content keys; empty: made in the state folder",
+    )
+    licence_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="ring of keys that sign licences; empty: made in the state folder",
+    )
     host: str = Field(default="127.0.0.1", description="address the origin listens on")
     port: int = Field(
         default=8600, ge=0, le=65535, description="port it listens on; 0: any free one"

@@ -13,6 +13,7 @@ from typing import Any
 
 from dramatiq import Broker
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from catalogue.auditing import Audits
@@ -179,10 +180,29 @@ def make_state(state: Path) -> None:
         raise not_writable(str(state), fault) from fault
 
 
-def open_ring(settings: Settings) -> KeyRing:
-    """Return the URL-signing keys: from the environment, else from the state folder."""
-    text = settings.url_keys.get_secret_value()
-    return parse_ring(text) if text else load_or_make_ring(settings.state / "url-keys")
+def open_url_keys(settings: Settings) -> KeyRing:
+    """Return the keys that sign URLs. Raises SettingsInvalid."""
+    return _open_ring(settings.state / "url-keys", settings.url_keys, "LATHE_URL_KEYS")
+
+
+def open_content_keys(settings: Settings) -> KeyRing:
+    """Return the keys that wrap content keys. Raises SettingsInvalid."""
+    path = settings.state / "content-keys"
+    return _open_ring(path, settings.content_keys, "LATHE_CONTENT_KEYS", exact=True)
+
+
+def open_licence_keys(settings: Settings) -> KeyRing:
+    """Return the keys that sign licences. Raises SettingsInvalid."""
+    path = settings.state / "licence-keys"
+    return _open_ring(path, settings.licence_keys, "LATHE_LICENCE_KEYS", exact=True)
+
+
+def _open_ring(path: Path, said: SecretStr, setting: str, *, exact: bool = False) -> KeyRing:
+    """Return a ring from the environment, else from the state folder."""
+    text = said.get_secret_value()
+    if text:
+        return parse_ring(text, setting, exact=exact)
+    return load_or_make_ring(path, setting, exact=exact)
 
 
 def make_key(records: Records, label: str) -> str:

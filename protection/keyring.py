@@ -1,9 +1,9 @@
-"""The ring of URL-signing keys: each has an id, one signs, all verify.
+"""Rings of keys: each has an id; the first makes what is new, and all open what was made before.
 
-A ring is text, ``kid:secret kid:secret …`` with secrets in base64url of at least 32 bytes; the
-first key signs. Rotation puts a new key in front and drops the last one after the longest life of
-a URL. It comes from the environment, or, for a plant on one machine, from a file that lathe
-makes itself, mode 0600.
+A ring is text, ``kid:secret kid:secret …`` with secrets in base64url of at least 32 bytes.
+Rotation puts a new key in front and drops the last one when nothing is left that needs it. A ring
+comes from the environment, or, for a plant on one machine, from a file that lathe makes itself,
+mode 0600.
 """
 
 import base64
@@ -25,14 +25,18 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """URL-signing keys by id; ``signing_kid`` is the one that signs. Never shown in a repr."""
+    """Keys by id; the one of ``first_kid`` makes what is new. Never shown in a repr."""
 
-    signing_kid: str
+    first_kid: str
     keys: Mapping[str, bytes] = field(repr=False)
 
 
-def parse_ring(text: str) -> KeyRing:
-    """Return the ring that ``text`` spells. Raises SettingsInvalid, without quoting a secret."""
+def parse_ring(text: str, setting: str, *, exact: bool = False) -> KeyRing:
+    """Return the ring that ``text`` spells, which is that of a setting.
+
+    With ``exact`` no secret may be longer than 32 bytes. Raises SettingsInvalid, without quoting
+    a secret.
+    """
     keys: dict[str, bytes] = {}
     for place, word in enumerate(text.split(), start=1):
         kid, _, secret = word.partition(":")
@@ -40,20 +44,23 @@ def parse_ring(text: str) -> KeyRing:
             key = base64.b64decode(secret + "=" * (-len(secret) % 4), altchars="-_", validate=True)
         except (binascii.Error, ValueError):
             key = b""
-        if not _KID.fullmatch(kid) or kid in keys or len(key) < _SECRET_BYTES:
+        fits = len(key) == _SECRET_BYTES or (len(key) > _SECRET_BYTES and not exact)
+        if not _KID.fullmatch(kid) or kid in keys or not fits:
             raise SettingsInvalid(
-                f"Key {place} of the ring needs an id of its own (a-z, 0-9) and 32 bytes or more "
-                "in base64url.",
-                setting="LATHE_URL_KEYS",
+                f"Key {place} of the ring needs an id of its own (a-z, 0-9) and 32 bytes "
+                f"{'' if exact else 'or more '}in base64url.",
+                setting=setting,
             )
         keys[kid] = key
     if not keys:
-        raise SettingsInvalid("The ring holds no key.", setting="LATHE_URL_KEYS")
-    return KeyRing(signing_kid=next(iter(keys)), keys=keys)
+        raise SettingsInvalid("The ring holds no key.", setting=setting)
+    return KeyRing(first_kid=next(iter(keys)), keys=keys)
 
 
-def load_or_make_ring(path: Path) -> KeyRing:
+def load_or_make_ring(path: Path, setting: str, *, exact: bool = False) -> KeyRing:
     """Return the ring in the file at ``path``, made with one fresh key when there is none.
+
+    ``setting`` and ``exact`` are those of ``parse_ring``.
 
     Raises SettingsInvalid when others than its owner may read the file.
     """
@@ -75,4 +82,4 @@ def load_or_make_ring(path: Path) -> KeyRing:
             raise SettingsInvalid(
                 f"{path} may be read by others: give it mode 0600.", mode=f"{mode:04o}"
             )
-        return parse_ring(file.read().decode("utf-8", "replace"))
+        return parse_ring(file.read().decode("utf-8", "replace"), setting, exact=exact)

@@ -38,7 +38,7 @@ class UrlSigner:
     """Signs and verifies URL prefixes with a ring of keys."""
 
     def __init__(self, ring: KeyRing) -> None:
-        self._signing_kid = ring.signing_kid
+        self._first_kid = ring.first_kid
         self._macs = {kid: _Mac(key) for kid, key in ring.keys.items()}
         self._no_mac = _Mac(bytes(32))
 
@@ -55,7 +55,7 @@ class UrlSigner:
 
     def sign_all(self, *, expires: str, session: str, prefixes: Sequence[str]) -> list[str]:
         """Return the signed forms of ``prefixes`` that a grant covers, each as ``sign`` does."""
-        kid = self._signing_kid
+        kid = self._first_kid
         head = f"/s/{expires}.{kid}.{session}."
         signatures = self._macs[kid].sign_all(kid, expires, session, prefixes)
         return [

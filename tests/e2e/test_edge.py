@@ -25,7 +25,7 @@ from tests.engines import DEPLOY, EdgeServer
 FILE = Path(__file__).parents[1] / "vectors" / "url-signatures.json"
 VECTORS: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
 RING = " ".join(VECTORS["ring"])
-SIGNER = UrlSigner(parse_ring(RING))
+SIGNER = UrlSigner(parse_ring(RING, "LATHE_URL_KEYS"))
 CASES = [case for case in VECTORS["cases"] if case["expires"] > datetime.now(UTC).timestamp()]
 NAME = "00001.m4s"
 MUTATIONS = 10_000
@@ -163,7 +163,7 @@ def test_what_expired_or_is_another_ring_s_does_not_open(folder_edge: str) -> No
     case = CASES[0]
     now = datetime.now(UTC)
     track, rendition = case["track"], RenditionId(case["rendition"])
-    stranger = UrlSigner(parse_ring("k1:" + "Z" * 43))
+    stranger = UrlSigner(parse_ring("k1:" + "Z" * 43, "LATHE_URL_KEYS"))
     for signer, life, status in (
         (SIGNER, timedelta(minutes=1), 200),
         (SIGNER, timedelta(minutes=-1), 502),

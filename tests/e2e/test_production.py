@@ -164,7 +164,7 @@ def test_the_settings_are_those_that_lathe_reads(service: str) -> None:
     assert settings.catalogue == "postgresql://lathe@postgres/lathe"
     assert settings.queue == "redis://:queue-password@redis:6379/0"
     if service == "origin":
-        parse_ring(settings.url_keys.get_secret_value())
+        parse_ring(settings.url_keys.get_secret_value(), "LATHE_URL_KEYS")
         assert f":{settings.port}/health/ready" in str(compose()["services"][service])
 
 

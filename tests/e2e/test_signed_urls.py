@@ -48,7 +48,7 @@ def sign(plant: Plant, track: str, rendition: str, *, life: timedelta) -> str:
     """Return the path of a prefix that the origin itself could have signed."""
     now = datetime.now(UTC)
     grant = make_grant(rendition, track=track, expires_at=now + life)
-    signer = UrlSigner(load_or_make_ring(plant.state / "url-keys"))
+    signer = UrlSigner(load_or_make_ring(plant.state / "url-keys", "LATHE_URL_KEYS"))
     return signer.sign(grant, RenditionId(rendition))
 
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from catalogue.errors import SettingsInvalid
 from lathe.serving import build_services
 from lathe.settings import PREFIX, Settings, read_settings
-from lathe.wiring import open_house, open_ring, open_store
+from lathe.wiring import open_house, open_store, open_url_keys
 
 README = Path(__file__).parents[2] / "README.md"
 _ROW = re.compile(r"\| `(LATHE_[A-Z_]+)` \|(.*?)\| (.+?) \|")
@@ -162,7 +162,7 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATHE_URL_KEYS", f"k:{secret}")
     settings = read_settings()
     assert secret not in f"{settings!r} {settings} {settings.model_dump()}"
-    assert open_ring(settings).signing_kid == "k"
+    assert open_url_keys(settings).first_kid == "k"
 
 
 def test_settings_are_frozen() -> None:

@@ -17,7 +17,7 @@ from tests.vectors.make import make_vectors
 FILE = Path(__file__).parents[1] / "vectors" / "url-signatures.json"
 VECTORS: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
 CASES: list[dict[str, Any]] = VECTORS["cases"]
-RING = parse_ring(" ".join(VECTORS["ring"]))
+RING = parse_ring(" ".join(VECTORS["ring"]), "LATHE_URL_KEYS")
 FIRST = CASES[0]
 
 Parts = tuple[str, TrackId, RenditionId]
@@ -45,7 +45,7 @@ def grant_of(case: dict[str, Any]) -> Grant:
 
 def signer_of(kid: str) -> UrlSigner:
     """Return a signer that signs with one key of the ring and verifies with all."""
-    return UrlSigner(replace(RING, signing_kid=kid))
+    return UrlSigner(replace(RING, first_kid=kid))
 
 
 def test_the_vectors_are_what_an_independent_hmac_gives() -> None:
