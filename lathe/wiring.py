@@ -23,6 +23,8 @@ from catalogue.database.accounts import SqlAccounts, SqlSessions
 from catalogue.database.audits import SqlAudits
 from catalogue.database.changes import SqliteChanges, follow_postgresql
 from catalogue.database.desk import SqlDesk
+from catalogue.database.devices import SqlDevices, SqlPolicies
+from catalogue.database.downloads import SqlDownloads
 from catalogue.database.engine import breaker_of, open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
@@ -37,6 +39,7 @@ from catalogue.fleeting.playbacks import RedisPlaybacks
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
+from catalogue.offline import Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
@@ -86,6 +89,9 @@ class Records:
     sessions: Sessions
     limits: Limits
     audits: Audits
+    devices: Devices
+    downloads: Downloads
+    policies: Policies
     playbacks: Playbacks
     breakers: tuple[Breaker, ...]
 
@@ -144,6 +150,9 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "sessions": SqlSessions(engine) if redis is None else RedisSessions(redis),
         "playbacks": SqlPlaybacks(engine) if redis is None else RedisPlaybacks(redis),
         "audits": SqlAudits(engine),
+        "devices": SqlDevices(engine),
+        "downloads": SqlDownloads(engine),
+        "policies": SqlPolicies(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 

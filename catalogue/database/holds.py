@@ -6,9 +6,17 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, select, update
 
 from catalogue.database.engine import insert_new, reading, writing
-from catalogue.database.schema import attempts, condemned, deliveries, holds, renditions
+from catalogue.database.schema import (
+    attempts,
+    condemned,
+    content_keys,
+    deliveries,
+    holds,
+    renditions,
+)
 from catalogue.errors import PlaceCondemned
 from catalogue.nouns import JobId, RenditionId
+from catalogue.offline import key_of_sealed
 from catalogue.port import Leftover
 
 _LOCK = 0x401D
@@ -118,11 +126,14 @@ def _sentence(place: str, since: datetime) -> ColumnElement[bool]:
 def _is_orphan(connection: Connection, place: str, now: datetime) -> bool:
     held = select(holds.c.place).where(holds.c.place == place, holds.c.until > now)
     folder, _, name = place.partition("/")
+    key_id = key_of_sealed(RenditionId(name))
     referring = {
         _MASTERS: select(deliveries.c.id).where(
             deliveries.c.master_sha256 == name, deliveries.c.kept
         ),
-        _RENDITIONS: select(renditions.c.id).where(renditions.c.id == name),
+        _RENDITIONS: select(renditions.c.id).where(renditions.c.id == name)
+        if key_id is None
+        else select(content_keys.c.id).where(content_keys.c.id == key_id),
     }[folder]
     return all(connection.execute(query.limit(1)).first() is None for query in (held, referring))
 

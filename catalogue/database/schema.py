@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -291,4 +292,87 @@ sessions = Table(
     Column("created_at", Instant, nullable=False),
     Column("seen_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
+)
+
+devices = Table(
+    "devices",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("public_key", String(90), nullable=False),
+    Column("agreement_key", String(90), nullable=False),
+    Column("thumbprint", String(43), nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Column("generation", Integer, nullable=False),
+    Column("serial", Integer, nullable=False),
+    Column("basis", Integer, nullable=False),
+    Column("clones", Integer, nullable=False),
+)
+
+challenges = Table(
+    "challenges",
+    tables,
+    Column("challenge", String(60), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False),
+    Column("until", Instant, nullable=False, index=True),
+)
+
+content_keys = Table(
+    "content_keys",
+    tables,
+    Column("id", String(32), primary_key=True),
+    Column("track_id", ForeignKey("tracks.id"), nullable=False),
+    Column("rendition_id", ForeignKey("renditions.id"), nullable=False, index=True),
+    Column("tier", String(40), nullable=False),
+    # A device's id, or nothing for a key that seals for all of them.
+    Column("owner", String(40), nullable=False),
+    Column("kek", String(16), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sealed_bytes", BigInteger, nullable=False),
+    Column("objects", JSON(none_as_null=True)),
+    Column("due_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("track_id", "rendition_id", "owner"),
+    Index(None, "due_at", "id"),
+    Index(None, "kek", "id"),
+)
+
+downloads = Table(
+    "downloads",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("account_id", ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("device_id", ForeignKey("devices.id"), nullable=False, index=True),
+    Column("kind", String(12), nullable=False),
+    Column("subject", String(60), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("removed_at", Instant),
+)
+
+download_tracks = Table(
+    "download_tracks",
+    tables,
+    Column("download_id", ForeignKey("downloads.id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("track_id", ForeignKey("tracks.id"), nullable=False),
+    Column("device_id", ForeignKey("devices.id"), nullable=False),
+    Column("content_key_id", ForeignKey("content_keys.id"), nullable=False),
+    Column("standing", String(12), nullable=False),
+    Column("code", String(60)),
+    Column("generation", Integer, nullable=False),
+    Index(None, "device_id", "generation"),
+)
+
+label_policies = Table(
+    "label_policies",
+    tables,
+    Column("label", String(200), primary_key=True),
+    Column("policy", JSON, nullable=False),
 )

@@ -12,6 +12,8 @@ from catalogue.auditing import Audits
 from catalogue.database.accounts import SqlAccounts
 from catalogue.database.audits import SqlAudits
 from catalogue.database.desk import SqlDesk
+from catalogue.database.devices import SqlDevices, SqlPolicies
+from catalogue.database.downloads import SqlDownloads
 from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
@@ -19,6 +21,7 @@ from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
 from catalogue.fleeting.client import GuardedRedis, open_redis
+from catalogue.offline import Devices, Downloads, Policies
 from catalogue.people_port import Accounts, StoredAccount
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
 from storage.local import LocalStore
@@ -55,6 +58,9 @@ class Catalogue:
     prints: Prints
     accounts: Accounts
     audits: Audits
+    devices: Devices
+    downloads: Downloads
+    policies: Policies
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -142,6 +148,9 @@ def open_catalogue(engine: Engine) -> Catalogue:
         prints=SqlPrints(engine),
         accounts=SqlAccounts(engine),
         audits=SqlAudits(engine),
+        devices=SqlDevices(engine),
+        downloads=SqlDownloads(engine),
+        policies=SqlPolicies(engine),
     )
 
 

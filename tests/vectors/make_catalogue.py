@@ -51,6 +51,9 @@ def main() -> None:
             with plant.signed_in("ada@example.org") as ada:
                 lease = ada.post("/v1/playback/lease", json={})
                 assert lease.status_code == 200, lease.text
+                # What manifests say is written when one is first asked for.
+                (track,) = ada.get("/v1/tracks").json()["tracks"][:1]
+                ada.get(f"/v1/tracks/{track['id']}/manifest").raise_for_status()
             plant.run("jobs", "drain", "--queue", "bulk")
             long = make_wav(Path(name) / "long.wav", samples=120 * 44_100)
             running = accepted(deliver(label, long, isrc="ZZTST2600003", territories=["US", "CA"]))

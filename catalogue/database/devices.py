@@ -1,0 +1,204 @@
+"""Devices in SQL, the challenges they answer, and what labels demand of them."""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Engine, Row, and_, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from catalogue.auditing import Deed, record
+from catalogue.database.audits import keep
+from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.schema import (
+    accounts,
+    challenges,
+    devices,
+    download_tracks,
+    downloads,
+    label_policies,
+)
+from catalogue.errors import (
+    DeviceExists,
+    DeviceNotFound,
+    DeviceRevoked,
+    DevicesFull,
+    TooManySwaps,
+)
+from catalogue.nouns import AccountId
+from catalogue.offline import (
+    Device,
+    DeviceId,
+    DeviceKind,
+    DeviceLimits,
+    LabelPolicy,
+    Standing,
+)
+
+_POLICY = TypeAdapter(LabelPolicy)
+
+
+class SqlDevices:
+    """See catalogue.offline.Devices."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def challenge(
+        self, account_id: AccountId, challenge: str, *, now: datetime, until: datetime
+    ) -> None:
+        """See Devices.challenge."""
+        row = {"challenge": challenge, "account_id": account_id, "until": until}
+        with writing(self._engine) as connection:
+            connection.execute(delete(challenges).where(challenges.c.until <= now))
+            connection.execute(insert(challenges).values(**row))
+
+    def spend(self, account_id: AccountId, challenge: str, *, now: datetime) -> bool:
+        """See Devices.spend."""
+        own = and_(
+            challenges.c.challenge == challenge,
+            challenges.c.account_id == account_id,
+            challenges.c.until > now,
+        )
+        with writing(self._engine) as connection:
+            return connection.execute(delete(challenges).where(own)).rowcount == 1
+
+    def register(self, device: Device, limits: DeviceLimits) -> None:
+        """See Devices.register."""
+        own = devices.c.account_id == device.account_id
+        try:
+            with writing(self._engine) as connection:
+                _lock_account(connection, device.account_id)
+                dates = connection.execute(
+                    select(devices.c.created_at, devices.c.revoked_at).where(own)
+                ).all()
+                here = sum(revoked_at is None for _, revoked_at in dates)
+                if here >= limits.at_once:
+                    raise DevicesFull(
+                        f"The account has {here} devices.", devices=here, most=limits.at_once
+                    )
+                lately = sorted(created_at for created_at, _ in dates if created_at > limits.since)
+                if len(lately) >= limits.lately:
+                    raise _too_many(lately, limits)
+                connection.execute(insert(devices).values(**asdict(device)))
+                entry = record(
+                    Deed.DEVICE_REGISTERED,
+                    device.id,
+                    now=device.created_at,
+                    account=device.account_id,
+                    kind=device.kind,
+                )
+                keep(connection, entry)
+        except IntegrityError as fault:
+            raise DeviceExists("Its key is known.") from fault
+
+    def of(self, account_id: AccountId) -> list[Device]:
+        """See Devices.of."""
+        own = and_(devices.c.account_id == account_id, devices.c.revoked_at.is_(None))
+        query = select(devices).where(own).order_by(devices.c.created_at, devices.c.id)
+        with reading(self._engine) as connection:
+            return [_build(row) for row in connection.execute(query)]
+
+    def get(self, account_id: AccountId, device_id: DeviceId) -> Device:
+        """See Devices.get."""
+        query = select(devices).where(_own(account_id, device_id))
+        with reading(self._engine) as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise _not_found(device_id)
+        if row.revoked_at is not None:
+            raise DeviceRevoked("It was removed.", device=device_id)
+        return _build(row)
+
+    def revoke(self, account_id: AccountId, device_id: DeviceId, *, now: datetime) -> None:
+        """See Devices.revoke."""
+        own = and_(_own(account_id, device_id), devices.c.revoked_at.is_(None))
+        with writing(self._engine) as connection:
+            gone = update(devices).where(own).values(revoked_at=now)
+            if connection.execute(gone).rowcount != 1:
+                raise _not_found(device_id)
+            held = downloads.c.device_id == device_id
+            still = and_(held, downloads.c.removed_at.is_(None))
+            connection.execute(update(downloads).where(still).values(removed_at=now))
+            connection.execute(
+                update(download_tracks)
+                .where(download_tracks.c.device_id == device_id)
+                .values(standing=Standing.REMOVED)
+            )
+            entry = record(Deed.DEVICE_REVOKED, device_id, now=now, account=account_id)
+            keep(connection, entry)
+
+    def advance(self, device_id: DeviceId, shown: int, *, now: datetime) -> int | None:
+        """See Devices.advance."""
+        own = devices.c.id == device_id
+        with writing(self._engine) as connection:
+            row = connection.execute(select(devices).where(own).with_for_update()).one()
+            if shown in (row.serial, row.basis):
+                given = {"serial": row.serial + 1, "basis": shown, "seen_at": now}
+                connection.execute(update(devices).where(own).values(**given))
+                return int(row.serial) + 1
+            connection.execute(update(devices).where(own).values(clones=devices.c.clones + 1))
+            entry = record(
+                Deed.DEVICE_CLONED,
+                device_id,
+                now=now,
+                account=row.account_id,
+                shown=shown,
+                newest=row.serial,
+            )
+            keep(connection, entry)
+        return None
+
+
+class SqlPolicies:
+    """See catalogue.offline.Policies."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def get(self, label: str) -> LabelPolicy:
+        """See Policies.get."""
+        query = select(label_policies.c.policy).where(label_policies.c.label == label)
+        with reading(self._engine) as connection:
+            found = connection.execute(query).scalar()
+        return LabelPolicy() if found is None else _POLICY.validate_python(found)
+
+    def put(self, label: str, policy: LabelPolicy, *, now: datetime) -> None:
+        """See Policies.put."""
+        said = _POLICY.dump_python(policy, mode="json")
+        own = update(label_policies).where(label_policies.c.label == label)
+        with writing(self._engine) as connection:
+            if not insert_new(connection, label_policies, {"label": label, "policy": said}):
+                connection.execute(own.values(policy=said))
+            keep(connection, record(Deed.POLICY_SET, label, now=now, **said))
+
+
+def _own(account_id: AccountId, device_id: DeviceId) -> Any:
+    return and_(devices.c.id == device_id, devices.c.account_id == account_id)
+
+
+def _lock_account(connection: Connection, account_id: AccountId) -> None:
+    """Let nobody else register a device of an account meanwhile."""
+    connection.execute(select(accounts.c.id).where(accounts.c.id == account_id).with_for_update())
+
+
+def _too_many(lately: list[datetime], limits: DeviceLimits) -> TooManySwaps:
+    # So long until one of them is so long ago that one more fits.
+    waits = lately[len(lately) - limits.lately] - limits.since
+    retry_after_s = max(1, -(-waits // timedelta(seconds=1)))
+    return TooManySwaps(
+        f"{len(lately)} devices were registered since {limits.since:%Y-%m-%d}.",
+        devices=len(lately),
+        most=limits.lately,
+        retry_after_s=retry_after_s,
+    )
+
+
+def _not_found(device_id: DeviceId) -> DeviceNotFound:
+    return DeviceNotFound("The account has no device of this id.", device=str(device_id)[:60])
+
+
+def _build(row: Row[Any]) -> Device:
+    named = row._asdict()
+    return Device(**named | {"kind": DeviceKind(row.kind)})

@@ -1,0 +1,373 @@
+"""Downloads in SQL, the content keys of what they hold, and how far that is sealed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+
+from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.schema import content_keys, devices, download_tracks, downloads
+from catalogue.errors import DeviceRevoked, DownloadNotFound, DownloadsFull
+from catalogue.nouns import AccountId, RenditionId, StoredObject, TrackId
+from catalogue.offline import (
+    ContentKeyId,
+    DeviceId,
+    Download,
+    DownloadedTrack,
+    DownloadId,
+    DownloadKind,
+    Sealing,
+    Standing,
+    StoredContentKey,
+)
+
+_OBJECTS = TypeAdapter(tuple[StoredObject, ...])
+_BATCH = 500
+_TRACKS = (
+    select(
+        download_tracks.c.download_id,
+        download_tracks.c.standing,
+        download_tracks.c.code,
+        download_tracks.c.generation,
+        content_keys.c.sealed_bytes,
+        content_keys.c.objects.is_not(None).label("sealed"),
+        content_keys,
+    )
+    .join(content_keys, content_keys.c.id == download_tracks.c.content_key_id)
+    .order_by(download_tracks.c.download_id, download_tracks.c.place)
+)
+
+
+class SqlDownloads:
+    """See catalogue.offline.Downloads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def keys(
+        self, wanted: Sequence[StoredContentKey], *, now: datetime
+    ) -> Mapping[tuple[TrackId, RenditionId], StoredContentKey]:
+        """See Downloads.keys."""
+        found: dict[tuple[TrackId, RenditionId], StoredContentKey] = {}
+        with writing(self._engine) as connection:
+            for start in range(0, len(wanted), _BATCH):
+                batch = {_place(key): key for key in wanted[start : start + _BATCH]}
+                known = _read_keys(connection, batch)
+                for place, key in batch.items():
+                    if place not in known:
+                        insert_new(connection, content_keys, _columns(key) | _waiting(now))
+                # Of two that make one at once, the first one's is there.
+                found |= _by_rendition(_read_keys(connection, batch))
+        return found
+
+    def add(self, download: Download, *, most: int, now: datetime) -> Download:
+        """See Downloads.add."""
+        device_id = download.device_id
+        with writing(self._engine) as connection:
+            generation = _next_generation(connection, device_id)
+            active = and_(
+                download_tracks.c.device_id == device_id,
+                download_tracks.c.standing == Standing.ACTIVE,
+            )
+            held = connection.execute(
+                select(func.count()).select_from(download_tracks).where(active)
+            ).scalar_one()
+            if held + len(download.tracks) > most:
+                raise DownloadsFull(
+                    f"The device holds {held} tracks.",
+                    held=held,
+                    more=len(download.tracks),
+                    most=most,
+                )
+            row = {
+                "id": download.id,
+                "account_id": download.account_id,
+                "device_id": device_id,
+                "kind": download.kind,
+                "subject": download.subject,
+                "title": download.title,
+                "created_at": now,
+            }
+            connection.execute(insert(downloads).values(**row))
+            rows = [
+                {
+                    "download_id": download.id,
+                    "place": place,
+                    "track_id": each.track_id,
+                    "device_id": device_id,
+                    "content_key_id": each.key.id,
+                    "standing": Standing.ACTIVE,
+                    "generation": generation,
+                }
+                for place, each in enumerate(download.tracks)
+            ]
+            connection.execute(insert(download_tracks), rows)
+        return self.get(download.account_id, download.id)
+
+    def of(self, account_id: AccountId, device_id: DeviceId | None = None) -> list[Download]:
+        """See Downloads.of."""
+        own = and_(downloads.c.account_id == account_id, downloads.c.removed_at.is_(None))
+        if device_id is not None:
+            own = and_(own, downloads.c.device_id == device_id)
+        with reading(self._engine) as connection:
+            return _read_downloads(connection, own)
+
+    def get(self, account_id: AccountId, download_id: DownloadId) -> Download:
+        """See Downloads.get."""
+        with reading(self._engine) as connection:
+            found = _read_downloads(connection, _own(account_id, download_id))
+        if not found:
+            raise _not_found(download_id)
+        return found[0]
+
+    def remove(self, account_id: AccountId, download_id: DownloadId, *, now: datetime) -> None:
+        """See Downloads.remove."""
+        own = _own(account_id, download_id)
+        with writing(self._engine) as connection:
+            gone = update(downloads).where(own).values(removed_at=now)
+            device_id = connection.execute(gone.returning(downloads.c.device_id)).scalar()
+            if device_id is None:
+                raise _not_found(download_id)
+            generation = _next_generation(connection, device_id)
+            connection.execute(
+                update(download_tracks)
+                .where(download_tracks.c.download_id == download_id)
+                .values(standing=Standing.REMOVED, generation=generation)
+            )
+
+    def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
+        """See Downloads.changes."""
+        changed = and_(
+            download_tracks.c.device_id == device_id, download_tracks.c.generation > since
+        )
+        with reading(self._engine) as connection:
+            return [_build_track(row) for row in connection.execute(_TRACKS.where(changed))]
+
+    def judge(
+        self, device_id: DeviceId, verdicts: Mapping[TrackId, str | None], *, now: datetime
+    ) -> int:
+        """See Downloads.judge."""
+        with writing(self._engine) as connection:
+            current = select(devices.c.generation).where(devices.c.id == device_id)
+            generation = int(connection.execute(current.with_for_update()).scalar_one())
+            kept = and_(
+                download_tracks.c.device_id == device_id,
+                download_tracks.c.standing != Standing.REMOVED,
+            )
+            rows = connection.execute(
+                select(download_tracks.c.track_id, download_tracks.c.code).where(kept).distinct()
+            ).all()
+            turned = [
+                (row.track_id, verdicts[row.track_id])
+                for row in rows
+                if row.track_id in verdicts and verdicts[row.track_id] != row.code
+            ]
+            if not turned:
+                return generation
+            generation = _next_generation(connection, device_id)
+            turned.sort(key=lambda each: str(each[1]))
+            for code, group in groupby(turned, key=lambda each: each[1]):
+                told = {
+                    "standing": Standing.ACTIVE if code is None else Standing.REVOKED,
+                    "code": code,
+                    "generation": generation,
+                }
+                ids = [track_id for track_id, _ in group]
+                for start in range(0, len(ids), _BATCH):
+                    these = download_tracks.c.track_id.in_(ids[start : start + _BATCH])
+                    connection.execute(update(download_tracks).where(kept, these).values(**told))
+        return generation
+
+    # ----------------------------------------------------------------------- sealing
+
+    def due(self, *, now: datetime, limit: int) -> list[ContentKeyId]:
+        """See Downloads.due."""
+        at = content_keys.c.due_at
+        query = select(content_keys.c.id).where(at <= now).order_by(at, content_keys.c.id)
+        with reading(self._engine) as connection:
+            return [ContentKeyId(each) for each in connection.execute(query.limit(limit)).scalars()]
+
+    def claim(self, key_id: ContentKeyId, *, now: datetime, until: datetime) -> Sealing | None:
+        """See Downloads.claim."""
+        free = and_(content_keys.c.id == key_id, content_keys.c.due_at <= now)
+        with writing(self._engine) as connection:
+            taken = update(content_keys).where(free).values(due_at=until)
+            row = connection.execute(taken.returning(content_keys)).first()
+        return None if row is None else Sealing(key=_build_key(row), objects=None)
+
+    def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
+        """See Downloads.progress."""
+        open_ = and_(content_keys.c.id == key_id, content_keys.c.due_at.is_not(None))
+        with writing(self._engine) as connection:
+            said = {"sealed_bytes": sealed_bytes, "due_at": until}
+            connection.execute(update(content_keys).where(open_).values(**said))
+
+    def finish(
+        self, key_id: ContentKeyId, objects: Collection[StoredObject], *, now: datetime
+    ) -> None:
+        """See Downloads.finish."""
+        said = {
+            "objects": _OBJECTS.dump_python(tuple(objects), mode="json"),
+            "sealed_bytes": content_keys.c.size_bytes,
+            "due_at": None,
+        }
+        own = update(content_keys).where(content_keys.c.id == key_id)
+        with writing(self._engine) as connection:
+            connection.execute(own.values(**said))
+
+    def sealing(self, key_id: ContentKeyId) -> Sealing | None:
+        """See Downloads.sealing."""
+        with reading(self._engine) as connection:
+            query = select(content_keys).where(content_keys.c.id == key_id)
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        if row.objects is None:
+            return Sealing(key=_build_key(row), objects=None)
+        objects = _OBJECTS.validate_python(row.objects)
+        return Sealing(key=_build_key(row), objects={each.name: each for each in objects})
+
+    def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
+        """See Downloads.wrapped_otherwise."""
+        query = (
+            select(content_keys)
+            .where(content_keys.c.kek != kek, content_keys.c.id > after)
+            .order_by(content_keys.c.id)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [_build_key(row) for row in connection.execute(query)]
+
+    def rewrap(self, keys: Sequence[StoredContentKey]) -> None:
+        """See Downloads.rewrap."""
+        with writing(self._engine) as connection:
+            for key in keys:
+                own = update(content_keys).where(content_keys.c.id == key.id)
+                connection.execute(own.values(kek=key.kek, wrapped=key.wrapped))
+
+
+def _next_generation(connection: Connection, device_id: str) -> int:
+    """Return the next generation of a device, which nobody else changes meanwhile."""
+    here = and_(devices.c.id == device_id, devices.c.revoked_at.is_(None))
+    grown = update(devices).where(here).values(generation=devices.c.generation + 1)
+    generation = connection.execute(grown.returning(devices.c.generation)).scalar()
+    if generation is None:
+        raise DeviceRevoked("It was removed.", device=device_id)
+    return int(generation)
+
+
+def _read_downloads(connection: Connection, own: ColumnElement[bool]) -> list[Download]:
+    order = downloads.c.created_at, downloads.c.id
+    rows = connection.execute(select(downloads).where(own).order_by(*order)).all()
+    found: dict[str, list[DownloadedTrack]] = {row.id: [] for row in rows}
+    query: Select[Any] = _TRACKS.join(downloads, downloads.c.id == download_tracks.c.download_id)
+    for row in connection.execute(query.where(own)):
+        found[row.download_id].append(_build_track(row))
+    return [
+        Download(
+            id=DownloadId(row.id),
+            account_id=AccountId(row.account_id),
+            device_id=DeviceId(row.device_id),
+            kind=DownloadKind(row.kind),
+            subject=row.subject,
+            title=row.title,
+            created_at=row.created_at,
+            tracks=tuple(found[row.id]),
+        )
+        for row in rows
+    ]
+
+
+_Place = tuple[str, str, str]
+
+
+def _place(key: StoredContentKey) -> _Place:
+    return key.track_id, key.rendition_id, key.device_id or ""
+
+
+def _read_keys(
+    connection: Connection, places: Collection[_Place]
+) -> Mapping[_Place, StoredContentKey]:
+    c = content_keys.c
+    named = tuple_(c.track_id, c.rendition_id, c.owner).in_(list(places))
+    rows = connection.execute(select(content_keys).where(named))
+    return {_place(key): key for key in map(_build_key, rows)}
+
+
+def _by_rendition(
+    keys: Mapping[_Place, StoredContentKey],
+) -> dict[tuple[TrackId, RenditionId], StoredContentKey]:
+    return {(key.track_id, key.rendition_id): key for key in keys.values()}
+
+
+def _columns(key: StoredContentKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "track_id": key.track_id,
+        "rendition_id": key.rendition_id,
+        "tier": key.tier,
+        "owner": key.device_id or "",
+        "kek": key.kek,
+        "wrapped": key.wrapped,
+        "count": key.count,
+        "size_bytes": key.size_bytes,
+    }
+
+
+def _waiting(now: datetime) -> dict[str, Any]:
+    return {"sealed_bytes": 0, "objects": None, "due_at": now, "created_at": now}
+
+
+def _build_key(row: Row[Any]) -> StoredContentKey:
+    return StoredContentKey(
+        id=ContentKeyId(row.id),
+        track_id=TrackId(row.track_id),
+        rendition_id=RenditionId(row.rendition_id),
+        tier=row.tier,
+        device_id=DeviceId(row.owner) if row.owner else None,
+        kek=row.kek,
+        wrapped=bytes(row.wrapped),
+        count=row._mapping["count"],
+        size_bytes=row.size_bytes,
+    )
+
+
+def _build_track(row: Row[Any]) -> DownloadedTrack:
+    key = _build_key(row)
+    return DownloadedTrack(
+        download_id=DownloadId(row.download_id),
+        track_id=key.track_id,
+        key=key,
+        sealed_bytes=row.sealed_bytes,
+        sealed=bool(row.sealed),
+        standing=Standing(row.standing),
+        code=row.code,
+        generation=row.generation,
+    )
+
+
+def _own(account_id: AccountId, download_id: DownloadId) -> ColumnElement[bool]:
+    return and_(
+        downloads.c.id == download_id,
+        downloads.c.account_id == account_id,
+        downloads.c.removed_at.is_(None),
+    )
+
+
+def _not_found(download_id: DownloadId) -> DownloadNotFound:
+    return DownloadNotFound("The account has no such download.", download=str(download_id)[:60])

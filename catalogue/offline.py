@@ -1,0 +1,273 @@
+"""Devices, what they have downloaded, and the keys that it is sealed with: nouns and ports.
+
+Every adapter of a port passes the same contract suite. Methods raise Unavailable when what keeps it
+is away.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType, Protocol
+
+from catalogue.nouns import AccountId, RenditionId, StoredObject, TrackId
+
+DeviceId = NewType("DeviceId", str)
+DownloadId = NewType("DownloadId", str)
+ContentKeyId = NewType("ContentKeyId", str)
+"""32 lower-case hexadecimal digits."""
+
+SEALED_PREFIX = "sealed-"
+
+
+class DeviceKind(StrEnum):
+    """What a device is."""
+
+    PHONE = "phone"
+    TABLET = "tablet"
+    COMPUTER = "computer"
+    CAR = "car"
+    SPEAKER = "speaker"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """A player that may keep downloads; protection.possession has the form of its keys.
+
+    ``generation`` grows with whatever changes in what it may have. ``serial`` is that of its newest
+    licence, ``basis`` the one that it showed to get that. ``clones`` is how often a licence was
+    shown that its own device cannot have.
+    """
+
+    id: DeviceId
+    account_id: AccountId
+    name: str
+    kind: DeviceKind
+    public_key: str
+    agreement_key: str
+    thumbprint: str
+    created_at: datetime
+    seen_at: datetime
+    revoked_at: datetime | None = None
+    generation: int = 0
+    serial: int = 0
+    basis: int = 0
+    clones: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceLimits:
+    """How many devices an account has at once, and registers from ``since`` on."""
+
+    at_once: int
+    lately: int
+    since: datetime
+
+
+class Devices(Protocol):
+    """The devices of accounts, and the challenges that they answer."""
+
+    def challenge(
+        self, account_id: AccountId, challenge: str, *, now: datetime, until: datetime
+    ) -> None:
+        """Remember a challenge for an account, and forget those that have ended."""
+
+    def spend(self, account_id: AccountId, challenge: str, *, now: datetime) -> bool:
+        """Return whether a challenge was open; it never is again."""
+
+    def register(self, device: Device, limits: DeviceLimits) -> None:
+        """Remember a new device. Raises DeviceExists, DevicesFull and TooManySwaps."""
+
+    def of(self, account_id: AccountId) -> list[Device]:
+        """Return the devices of an account that were not revoked, the oldest first."""
+
+    def get(self, account_id: AccountId, device_id: DeviceId) -> Device:
+        """Return a device of an account. Raises DeviceNotFound, and DeviceRevoked."""
+
+    def revoke(self, account_id: AccountId, device_id: DeviceId, *, now: datetime) -> None:
+        """Remove a device and its downloads. Raises DeviceNotFound."""
+
+    def advance(self, device_id: DeviceId, shown: int, *, now: datetime) -> int | None:
+        """Return the serial of the next licence of a device that shows the one of serial ``shown``.
+
+        That is its newest, or, where the answer was lost, the one before. Any other one was
+        copied: it is counted, recorded, and None is returned.
+        """
+
+
+class DownloadKind(StrEnum):
+    """What was downloaded."""
+
+    TRACK = "track"
+    ALBUM = "album"
+    PLAYLIST = "playlist"
+
+
+class SealedFor(StrEnum):
+    """Whom a content key seals for."""
+
+    ALL = "all"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelPolicy:
+    """What a label demands of how its recordings are kept on devices."""
+
+    sealed_for: SealedFor = SealedFor.ALL
+
+
+class Policies(Protocol):
+    """What labels demand."""
+
+    def get(self, label: str) -> LabelPolicy:
+        """Return what a label demands: the usual, unless it was said otherwise."""
+
+    def put(self, label: str, policy: LabelPolicy, *, now: datetime) -> None:
+        """Remember what a label demands; what is sealed stays as it is."""
+
+
+class Standing(StrEnum):
+    """Whether a device may have a track of a download."""
+
+    ACTIVE = "active"
+    REMOVED = "removed"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredContentKey:
+    """A content key, wrapped: protection.content_keys has its form.
+
+    It seals one rendition of one track, for every device, or for the ``device_id`` alone.
+    """
+
+    id: ContentKeyId
+    track_id: TrackId
+    rendition_id: RenditionId
+    tier: str
+    device_id: DeviceId | None
+    kek: str
+    wrapped: bytes = field(repr=False)
+    count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownloadedTrack:
+    """A track of a download, and how far it is sealed.
+
+    ``generation`` is that of the device when its ``standing`` last changed, ``code`` the error that
+    took it away.
+    """
+
+    download_id: DownloadId
+    track_id: TrackId
+    key: StoredContentKey
+    sealed_bytes: int
+    sealed: bool
+    standing: Standing = Standing.ACTIVE
+    code: str | None = None
+    generation: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Download:
+    """What a device keeps: a track, or a collection of them in order."""
+
+    id: DownloadId
+    account_id: AccountId
+    device_id: DeviceId
+    kind: DownloadKind
+    subject: str
+    title: str
+    created_at: datetime
+    tracks: tuple[DownloadedTrack, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sealing:
+    """A rendition to be sealed, or that was: then ``objects`` are the sealed ones, by name."""
+
+    key: StoredContentKey
+    objects: Mapping[str, StoredObject] | None
+
+
+class Downloads(Protocol):
+    """What devices have downloaded, and the sealing of it."""
+
+    def keys(
+        self, wanted: Sequence[StoredContentKey], *, now: datetime
+    ) -> Mapping[tuple[TrackId, RenditionId], StoredContentKey]:
+        """Return the keys of renditions of tracks; where there is none, the one wanted is kept.
+
+        What is new waits to be sealed.
+        """
+
+    def add(self, download: Download, *, most: int, now: datetime) -> Download:
+        """Remember a new download and return it. Raises DownloadsFull, DeviceRevoked.
+
+        ``most`` is how many tracks a device may have. A track that the device has already in the
+        same rendition is there twice, and counts twice.
+        """
+
+    def of(self, account_id: AccountId, device_id: DeviceId | None = None) -> list[Download]:
+        """Return the downloads of an account, or of one of its devices, the oldest first."""
+
+    def get(self, account_id: AccountId, download_id: DownloadId) -> Download:
+        """Return a download. Raises DownloadNotFound."""
+
+    def remove(self, account_id: AccountId, download_id: DownloadId, *, now: datetime) -> None:
+        """Remove a download. Raises DownloadNotFound."""
+
+    def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
+        """Return the tracks of a device that changed after its generation ``since``."""
+
+    def judge(
+        self, device_id: DeviceId, verdicts: Mapping[TrackId, str | None], *, now: datetime
+    ) -> int:
+        """Note which tracks of a device were taken away, with the error's code, or given back.
+
+        Return the generation of the device.
+        """
+
+    # ----------------------------------------------------------------------- sealing
+
+    def due(self, *, now: datetime, limit: int) -> list[ContentKeyId]:
+        """Return up to ``limit`` keys whose renditions wait to be sealed and are nobody's now."""
+
+    def claim(self, key_id: ContentKeyId, *, now: datetime, until: datetime) -> Sealing | None:
+        """Return a rendition to be sealed, which is the caller's until then; None when it is not.
+
+        Two that seal the same after all write equal bytes.
+        """
+
+    def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
+        """Note how much is sealed."""
+
+    def finish(
+        self, key_id: ContentKeyId, objects: Collection[StoredObject], *, now: datetime
+    ) -> None:
+        """Note that a rendition is sealed; doing so again changes nothing."""
+
+    def sealing(self, key_id: ContentKeyId) -> Sealing | None:
+        """Return what is known of a content key and what it seals."""
+
+    def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
+        """Return up to ``limit`` keys that ``kek`` does not wrap, by id after ``after``."""
+
+    def rewrap(self, keys: Sequence[StoredContentKey]) -> None:
+        """Keep keys as they are wrapped now."""
+
+
+def sealed_rendition(key_id: ContentKeyId) -> RenditionId:
+    """Return how the sealed objects of a content key are addressed and stored."""
+    return RenditionId(f"{SEALED_PREFIX}{key_id}")
+
+
+def key_of_sealed(rendition_id: RenditionId) -> ContentKeyId | None:
+    """Return the content key of sealed objects; None for a rendition in clear."""
+    if not rendition_id.startswith(SEALED_PREFIX):
+        return None
+    return ContentKeyId(rendition_id.removeprefix(SEALED_PREFIX))

@@ -1,0 +1,261 @@
+"""What downloads and the sealing of them promise: see catalogue.offline.Downloads."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from catalogue.errors import DeviceRevoked, DownloadNotFound, DownloadsFull
+from catalogue.nouns import RenditionId
+from catalogue.offline import (
+    ContentKeyId,
+    DeviceId,
+    Download,
+    DownloadedTrack,
+    DownloadId,
+    DownloadKind,
+    Standing,
+    StoredContentKey,
+    key_of_sealed,
+    sealed_rendition,
+)
+from catalogue.people_port import StoredAccount
+from tests.contract.conftest import Catalogue
+from tests.contract.examples import ADA, BOB, NOON, make_account, make_stored
+from tests.contract.test_devices import PLENTY, make_device
+from tests.contract.test_tracks import publish
+
+LATER = NOON + timedelta(minutes=5)
+DEVICE, OTHER = DeviceId("dev_1"), DeviceId("dev_2")
+MOST = 10
+
+
+class Shelf:
+    """A catalogue with devices, and published tracks to download."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue, self.downloads = catalogue, catalogue.downloads
+        for account_id in (ADA, BOB):
+            account = make_account(account_id)
+            catalogue.accounts.add(StoredAccount(account=account, password="$argon2id$secret"))
+        for number in (1, 2):
+            catalogue.devices.register(make_device(number), PLENTY)
+        catalogue.devices.register(make_device(3, BOB), PLENTY)
+        self.tracks = [publish(catalogue, number, master=str(number)) for number in (1, 2, 3)]
+
+    def want(self, number: int, *, key: int, device: DeviceId | None = None) -> StoredContentKey:
+        """Return a new key for a track's rendition."""
+        track = self.catalogue.tracks.get(self.tracks[number])
+        (rendition,) = track.renditions
+        return StoredContentKey(
+            id=ContentKeyId(f"{key:032x}"),
+            track_id=track.id,
+            rendition_id=rendition.id,
+            tier=rendition.tier.name,
+            device_id=device,
+            kek="k1",
+            wrapped=bytes([key]) * 61,
+            count=len(rendition.chunks),
+            size_bytes=5000,
+        )
+
+    def keep(self, *numbers: int) -> list[StoredContentKey]:
+        """Return the keys of some tracks, made if need be."""
+        wanted = [self.want(number, key=number + 1) for number in numbers]
+        found = self.downloads.keys(wanted, now=NOON)
+        return [found[each.track_id, each.rendition_id] for each in wanted]
+
+    def download(
+        self, number: int, *tracks: int, device: DeviceId = DEVICE, most: int = MOST
+    ) -> Download:
+        """Return a download that was added."""
+        wanted = Download(
+            id=DownloadId(f"dwn_{number}"),
+            account_id=ADA,
+            device_id=device,
+            kind=DownloadKind.PLAYLIST,
+            subject="",
+            title="Songs",
+            created_at=NOON,
+            tracks=tuple(
+                DownloadedTrack(
+                    download_id=DownloadId(f"dwn_{number}"),
+                    track_id=key.track_id,
+                    key=key,
+                    sealed_bytes=0,
+                    sealed=False,
+                )
+                for key in self.keep(*tracks)
+            ),
+        )
+        return self.downloads.add(wanted, most=most, now=NOON)
+
+    def generation(self, device: DeviceId = DEVICE) -> int:
+        return self.catalogue.devices.get(ADA, device).generation
+
+
+@pytest.fixture
+def shelf(catalogue: Catalogue) -> Shelf:
+    return Shelf(catalogue)
+
+
+def test_one_key_seals_a_rendition_for_every_device(shelf: Shelf) -> None:
+    first, second = shelf.want(0, key=1), shelf.want(0, key=2)
+    place = first.track_id, first.rendition_id
+    assert shelf.downloads.keys([first], now=NOON) == {place: first}
+    assert shelf.downloads.keys([second], now=NOON) == {place: first}
+    own = shelf.want(0, key=3, device=DEVICE)
+    assert shelf.downloads.keys([own], now=NOON) == {place: own}
+    assert shelf.downloads.due(now=NOON, limit=9) == [first.id, own.id]
+
+
+def test_of_many_who_make_a_key_at_once_one_does(shelf: Shelf) -> None:
+    def ask(number: int) -> StoredContentKey:
+        (key,) = shelf.downloads.keys([shelf.want(0, key=number)], now=NOON).values()
+        return key
+
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(ask, range(1, 7)))
+    assert len({key.id for key in found}) == 1
+
+
+def test_a_download_is_its_account_s(shelf: Shelf) -> None:
+    one, two = shelf.download(1, 0, 1), shelf.download(2, 2, device=OTHER)
+    assert [each.track_id for each in one.tracks] == shelf.tracks[:2]
+    assert {each.generation for each in one.tracks} == {1}
+    assert shelf.downloads.of(ADA) == [one, two]
+    assert shelf.downloads.of(ADA, OTHER) == [two]
+    assert shelf.downloads.of(BOB) == []
+    assert shelf.downloads.get(ADA, one.id) == one
+    for refused in (
+        lambda: shelf.downloads.get(BOB, one.id),
+        lambda: shelf.downloads.remove(BOB, one.id, now=NOON),
+    ):
+        with pytest.raises(DownloadNotFound):
+            refused()
+
+
+def test_a_device_holds_so_many_tracks(shelf: Shelf) -> None:
+    shelf.download(1, 0, 1, most=3)
+    with pytest.raises(DownloadsFull) as caught:
+        shelf.download(2, 1, 2, most=3)
+    assert caught.value.measured == {"held": 2, "more": 2, "most": 3}
+    shelf.download(3, 1, 2, most=3, device=OTHER)
+    shelf.downloads.remove(ADA, DownloadId("dwn_1"), now=LATER)
+    shelf.download(2, 1, 2, most=3)
+    assert len(shelf.downloads.of(ADA, DEVICE)) == 1
+
+
+def test_what_changed_since_is_told_and_nothing_else(shelf: Shelf) -> None:
+    shelf.download(1, 0, 1)
+    seen = shelf.generation()
+    assert shelf.downloads.changes(DEVICE, since=seen) == []
+    shelf.download(2, 2)
+    assert [each.download_id for each in shelf.downloads.changes(DEVICE, since=seen)] == ["dwn_2"]
+    seen = shelf.generation()
+    shelf.downloads.remove(ADA, DownloadId("dwn_1"), now=LATER)
+    gone = shelf.downloads.changes(DEVICE, since=seen)
+    assert [(each.track_id, each.standing) for each in gone] == [
+        (track_id, Standing.REMOVED) for track_id in shelf.tracks[:2]
+    ]
+    assert len(shelf.downloads.changes(DEVICE, since=0)) == 3
+    assert shelf.downloads.changes(OTHER, since=0) == []
+
+
+def test_what_is_taken_away_is_told_once_and_can_come_back(shelf: Shelf) -> None:
+    shelf.download(1, 0, 1)
+    first, second = shelf.tracks[:2]
+    seen = shelf.generation()
+    judged = {first: "track-taken-down", second: None}
+    grown = shelf.downloads.judge(DEVICE, judged, now=LATER)
+    assert grown == shelf.generation() == seen + 1
+    assert shelf.downloads.judge(DEVICE, judged, now=LATER) == grown
+    (gone,) = shelf.downloads.changes(DEVICE, since=seen)
+    assert (gone.track_id, gone.standing, gone.code) == (
+        first,
+        Standing.REVOKED,
+        "track-taken-down",
+    )
+    shelf.downloads.judge(DEVICE, {first: None}, now=LATER)
+    (back,) = shelf.downloads.changes(DEVICE, since=grown)
+    assert (back.track_id, back.standing, back.code) == (first, Standing.ACTIVE, None)
+    shelf.downloads.remove(ADA, DownloadId("dwn_1"), now=LATER)
+    seen = shelf.generation()
+    shelf.downloads.judge(DEVICE, {first: "track-taken-down"}, now=LATER)
+    assert shelf.generation() == seen, "what was removed is no matter any more"
+
+
+def test_a_removed_device_holds_nothing(shelf: Shelf) -> None:
+    shelf.download(1, 0)
+    shelf.catalogue.devices.revoke(ADA, DEVICE, now=LATER)
+    assert shelf.downloads.of(ADA) == []
+    with pytest.raises(DeviceRevoked):
+        shelf.download(2, 0)
+
+
+# --------------------------------------------------------------------------- sealing
+
+
+def test_what_is_to_be_sealed_is_one_s_at_a_time(shelf: Shelf) -> None:
+    (key,) = shelf.keep(0)
+    until = NOON + timedelta(minutes=1)
+    found = shelf.downloads.claim(key.id, now=NOON, until=until)
+    assert found is not None
+    assert (found.key, found.objects) == (key, None)
+    assert shelf.downloads.claim(key.id, now=NOON, until=until) is None
+    assert shelf.downloads.due(now=NOON, limit=9) == []
+    assert shelf.downloads.due(now=until, limit=9) == [key.id]
+    shelf.downloads.progress(key.id, 1200, until=LATER)
+    assert shelf.downloads.claim(key.id, now=until, until=LATER) is None
+    download = shelf.download(1, 0)
+    assert [(each.sealed_bytes, each.sealed) for each in download.tracks] == [(1200, False)]
+    assert shelf.downloads.claim(key.id, now=LATER, until=LATER) is not None
+
+
+def test_what_is_sealed_is_known_by_name_and_waits_no_more(shelf: Shelf) -> None:
+    (key,) = shelf.keep(0)
+    download = shelf.download(1, 0)
+    objects = [make_stored("init.lso"), make_stored("00000.lso", 7)]
+    for _ in range(2):
+        shelf.downloads.finish(key.id, objects, now=LATER)
+    found = shelf.downloads.sealing(key.id)
+    assert found is not None
+    assert found.objects == {each.name: each for each in objects}
+    (track,) = shelf.downloads.get(ADA, download.id).tracks
+    assert (track.sealed, track.sealed_bytes) == (True, key.size_bytes)
+    assert shelf.downloads.due(now=LATER + timedelta(days=9), limit=9) == []
+    # One that thought it was still at it.
+    shelf.downloads.progress(key.id, 12, until=LATER)
+    assert shelf.downloads.due(now=LATER + timedelta(days=9), limit=9) == []
+
+
+def test_keys_are_wrapped_anew_in_pages(shelf: Shelf) -> None:
+    keys = shelf.keep(0, 1, 2)
+    first = shelf.downloads.wrapped_otherwise("k2", after="", limit=2)
+    assert first == keys[:2]
+    shelf.downloads.rewrap([replace(key, kek="k2", wrapped=b"anew") for key in first])
+    assert shelf.downloads.wrapped_otherwise("k2", after="", limit=9) == keys[2:]
+    assert shelf.downloads.wrapped_otherwise("k2", after=keys[2].id, limit=9) == []
+    found = shelf.downloads.sealing(keys[0].id)
+    assert found is not None
+    assert (found.key.kek, found.key.wrapped) == ("k2", b"anew")
+
+
+def test_a_key_that_is_not_there_is_none(shelf: Shelf) -> None:
+    nothing = ContentKeyId("0" * 32)
+    assert shelf.downloads.sealing(nothing) is None
+    assert shelf.downloads.claim(nothing, now=NOON, until=LATER) is None
+
+
+def test_sealed_objects_are_no_orphans(shelf: Shelf) -> None:
+    (key,) = shelf.keep(0)
+    holds = shelf.catalogue.holds
+    assert not holds.is_orphan(f"renditions/{sealed_rendition(key.id)}", now=NOON)
+    assert holds.is_orphan(f"renditions/sealed-{'0' * 32}", now=NOON)
+
+
+def test_sealed_objects_have_names_of_their_own() -> None:
+    key_id = ContentKeyId("0" * 32)
+    assert key_of_sealed(sealed_rendition(key_id)) == key_id
+    assert key_of_sealed(RenditionId("aac-256-00")) is None
