@@ -180,9 +180,7 @@ def judge(track: Track, listener: Listener, *, use: Use, now: datetime) -> Itera
 
 def may_stream(track: Track, listener: Listener, *, now: datetime) -> bool:
     """Return whether no rule keeps ``listener`` from ``track`` now, published or not."""
-    found = judge(track, listener, use=Use.STREAM, now=now)
-    fault = next((finding.fault for finding in found if finding.fault is not None), None)
-    return fault is None or isinstance(fault, TrackNotReady)
+    return refusal_of(track, listener, use=Use.STREAM, now=now) is None
 
 
 def explain(
@@ -233,6 +231,24 @@ def grant_stream(
         expires_at=expires_at if ends_at is None else min(expires_at, ends_at),
         refresh_after=refresh_after if ends_at is None else min(refresh_after, ends_at),
     )
+
+
+def refusal_of(track: Track, listener: Listener, *, use: Use, now: datetime) -> LatheError | None:
+    """Return why ``listener`` may not use ``track`` so now; None where no rule forbids it.
+
+    Whether it is published is not asked.
+    """
+    found = judge(track, listener, use=use, now=now)
+    fault = next((finding.fault for finding in found if finding.fault is not None), None)
+    return None if isinstance(fault, TrackNotReady) else fault
+
+
+def reach_of(
+    track: Track, listener: Listener, *, use: Use, now: datetime
+) -> tuple[Quality, datetime | None]:
+    """Return the best quality that plan and right reach where no rule refuses, and until when."""
+    window, ends_at = _best_window(_windows(track, listener.territory), use, now)
+    return min(listener.plan_quality, _quality(window)), ends_at
 
 
 def next_turn(track: Track, *, now: datetime) -> datetime:

@@ -4,13 +4,13 @@ Every adapter of a port passes the same contract suite. Methods raise Unavailabl
 is away.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType, Protocol
 
-from catalogue.nouns import AccountId, RenditionId, StoredObject, TrackId
+from catalogue.nouns import AccountId, Quality, RenditionId, TrackId
 
 DeviceId = NewType("DeviceId", str)
 DownloadId = NewType("DownloadId", str)
@@ -147,6 +147,7 @@ class StoredContentKey:
     track_id: TrackId
     rendition_id: RenditionId
     tier: str
+    quality: Quality
     device_id: DeviceId | None
     kek: str
     wrapped: bytes = field(repr=False)
@@ -184,14 +185,6 @@ class Download:
     title: str
     created_at: datetime
     tracks: tuple[DownloadedTrack, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sealing:
-    """A rendition to be sealed, or that was: then ``objects`` are the sealed ones, by name."""
-
-    key: StoredContentKey
-    objects: Mapping[str, StoredObject] | None
 
 
 class Downloads(Protocol):
@@ -237,8 +230,10 @@ class Downloads(Protocol):
     def due(self, *, now: datetime, limit: int) -> list[ContentKeyId]:
         """Return up to ``limit`` keys whose renditions wait to be sealed and are nobody's now."""
 
-    def claim(self, key_id: ContentKeyId, *, now: datetime, until: datetime) -> Sealing | None:
-        """Return a rendition to be sealed, which is the caller's until then; None when it is not.
+    def claim(
+        self, key_id: ContentKeyId, *, now: datetime, until: datetime
+    ) -> StoredContentKey | None:
+        """Return a key whose rendition is the caller's to seal until then; None when it is not.
 
         Two that seal the same after all write equal bytes.
         """
@@ -246,13 +241,14 @@ class Downloads(Protocol):
     def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
         """Note how much is sealed."""
 
-    def finish(
-        self, key_id: ContentKeyId, objects: Collection[StoredObject], *, now: datetime
-    ) -> None:
+    def put_off(self, key_id: ContentKeyId, *, until: datetime) -> None:
+        """Let nobody seal it until then."""
+
+    def finish(self, key_id: ContentKeyId, *, now: datetime) -> None:
         """Note that a rendition is sealed; doing so again changes nothing."""
 
-    def sealing(self, key_id: ContentKeyId) -> Sealing | None:
-        """Return what is known of a content key and what it seals."""
+    def sealed(self, key_id: ContentKeyId) -> StoredContentKey | None:
+        """Return a key whose rendition is sealed; None where there is none, or not yet."""
 
     def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
         """Return up to ``limit`` keys that ``kek`` does not wrap, by id after ``after``."""

@@ -12,6 +12,7 @@ class Action(StrEnum):
 
     STREAM = "stream"
     MATCH = "match"
+    DOWNLOAD = "download"
     DELIVER = "deliver"
     SEE_EVERY_JOB = "see-every-job"
     EXPLAIN = "explain"
@@ -20,8 +21,8 @@ class Action(StrEnum):
 
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     Role.USER: frozenset({Action.STREAM}),
-    Role.PREMIUM: frozenset({Action.STREAM, Action.MATCH}),
-    Role.CURATOR: frozenset({Action.STREAM, Action.MATCH, Action.EXPLAIN}),
+    Role.PREMIUM: frozenset({Action.STREAM, Action.MATCH, Action.DOWNLOAD}),
+    Role.CURATOR: frozenset({Action.STREAM, Action.MATCH, Action.DOWNLOAD, Action.EXPLAIN}),
     # What a label streams is its own; see catalogue.licensing.
     Role.LABEL: frozenset({Action.STREAM, Action.DELIVER}),
     Role.OPERATOR: frozenset({Action.STREAM, Action.SEE_EVERY_JOB, Action.EXPLAIN}),
@@ -29,6 +30,7 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
         {
             Action.STREAM,
             Action.MATCH,
+            Action.DOWNLOAD,
             Action.SEE_EVERY_JOB,
             Action.EXPLAIN,
             Action.MANAGE_ACCOUNTS,

@@ -139,6 +139,9 @@ class Tracks(Protocol):
         yet are rendered and kept.
         """
 
+    def listed(self, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
+        """Return those of some tracks that exist, by id, without renditions."""
+
     def album(self, album_id: AlbumId) -> Album:
         """Return an album with its published tracks, in order. Raises AlbumNotFound."""
 

@@ -14,12 +14,23 @@ from prometheus_client import CollectorRegistry
 from catalogue.errors import AddressUnavailable
 from catalogue.port import Atlas
 from lathe.protocol import build_protocol
-from lathe.wiring import House, build_intake, new_id, now, open_changes, open_url_keys
+from lathe.wiring import (
+    House,
+    build_intake,
+    new_id,
+    now,
+    open_changes,
+    open_content_keys,
+    open_licence_keys,
+    open_url_keys,
+)
 from origin.app import build_app
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
 from origin.services import Services
 from origin.throttle import Throttle, parse_limits
+from protection.content_keys import KeyWrapper
+from protection.licences import LicenceSigner
 from protection.signing import UrlSigner
 
 
@@ -41,7 +52,12 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         tracks=house.tracks,
         jobs=house.jobs,
         intake=build_intake(house, beside_workers=True),
-        published=PublishedRenditions(house.tracks),
+        published=PublishedRenditions(house.tracks, house.downloads),
+        devices=house.devices,
+        downloads=house.downloads,
+        policies=house.policies,
+        wrapper=KeyWrapper(open_content_keys(settings)),
+        licences=LicenceSigner(open_licence_keys(settings)),
         store=house.store,
         signer=UrlSigner(open_url_keys(settings)),
         now=now,

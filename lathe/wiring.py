@@ -45,6 +45,7 @@ from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, W
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
+from protection.content_keys import KeyWrapper
 from protection.keyring import KeyRing, load_or_make_ring, parse_ring
 from protection.tokens import make_api_key, random_bytes
 from storage.faults import not_writable
@@ -272,6 +273,7 @@ def build_plant(
     # The workers' room loads the pipeline; an origin without workers never does.
     from pipeline.tiers import read_ladder
     from workers.actors import Presser, declare_press
+    from workers.sealing import SealingSweeper, SealingWork, declare_seal
 
     settings = house.settings
     patience = Patience(
@@ -302,11 +304,22 @@ def build_plant(
     )
     declare_press(house.broker, presser)
     sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
+    sealing = SealingWork(
+        downloads=house.downloads,
+        tracks=house.tracks,
+        store=house.store,
+        wrapper=KeyWrapper(open_content_keys(settings)),
+        now=now,
+        shutting_down=shutting_down,
+    )
+    declare_seal(house.broker, sealing)
+    to_be_sealed = SealingSweeper(downloads=house.downloads, queue=house.queue, now=now)
     tidy = partial(remove_leftovers, house.store, house.holds, now=now)
     return Plant(
         house.broker,
         [
             Round("sweeper", patience.heartbeat, sweeper.sweep_again),
+            Round("sweeper of sealing", patience.heartbeat, to_be_sealed.sweep),
             Round("removal of leftovers", patience.heartbeat, tidy),
         ],
         queues=queues,

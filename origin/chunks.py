@@ -97,9 +97,9 @@ async def _open(
     found = parts.published.recall(rendition)
     if found is None:
         found = await to_thread.run_sync(parts.published.load, rendition)
-    if name == hls.MEDIA_PLAYLIST:
-        return _playlist(found[0], query)
-    stored = found[1].get(name)
+    if name == hls.MEDIA_PLAYLIST and not found.sealed:
+        return _playlist(found.rendition, query)
+    stored = found.objects.get(name)
     if stored is None:
         raise ObjectNotFound("The rendition has no object of this name.")
     return await _answer(request, parts, rendition_key(rendition, name), stored)

@@ -11,7 +11,12 @@ from catalogue.errors import RangeUnsatisfiable
 from catalogue.nouns import StoredObject
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_CONTENT_TYPES = {"mp4": "audio/mp4", "m4s": "audio/mp4", "ogg": "audio/ogg"}
+_CONTENT_TYPES = {
+    "mp4": "audio/mp4",
+    "m4s": "audio/mp4",
+    "ogg": "audio/ogg",
+    "lso": "application/octet-stream",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,46 +1,77 @@
 """Published renditions, remembered by the process: they never change, so they never expire."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from hashlib import sha256
 from threading import Lock
+from typing import NamedTuple
 
 from catalogue.errors import ObjectNotFound
-from catalogue.nouns import Rendition, RenditionId, StoredObject
+from catalogue.nouns import Rendition, RenditionId, Sha256, StoredObject
+from catalogue.offline import ContentKeyId, Downloads, key_of_sealed
 from catalogue.port import Tracks
+from protection.sealing import OVERHEAD_BYTES, sealed_name
 
 _CAPACITY = 1024
+
+
+class Published(NamedTuple):
+    """A rendition, and the objects that are served of it by name, ``sealed`` or in clear."""
+
+    rendition: Rendition
+    objects: Mapping[str, StoredObject]
+    sealed: bool
 
 
 class PublishedRenditions:
     """The declarations of the renditions used last, ``_CAPACITY`` of them at most."""
 
-    def __init__(self, tracks: Tracks) -> None:
-        self._tracks = tracks
-        self._known: OrderedDict[RenditionId, tuple[Rendition, dict[str, StoredObject]]] = (
-            OrderedDict()
-        )
+    def __init__(self, tracks: Tracks, downloads: Downloads) -> None:
+        self._tracks, self._downloads = tracks, downloads
+        self._known: OrderedDict[RenditionId, Published] = OrderedDict()
         self._lock = Lock()
 
-    def recall(self, rendition_id: RenditionId) -> tuple[Rendition, dict[str, StoredObject]] | None:
-        """Return a rendition and its objects by name if they are remembered; never waits long."""
+    def recall(self, rendition_id: RenditionId) -> Published | None:
+        """Return a rendition if it is remembered; never waits long."""
         with self._lock:
             found = self._known.get(rendition_id)
             if found is not None:
                 self._known.move_to_end(rendition_id)
             return found
 
-    def load(self, rendition_id: RenditionId) -> tuple[Rendition, dict[str, StoredObject]]:
-        """Return a rendition and its objects by name, from the catalogue if need be.
+    def load(self, rendition_id: RenditionId) -> Published:
+        """Return a rendition, from the catalogue if need be.
 
-        Raises ObjectNotFound when no such rendition is published.
+        Raises ObjectNotFound when no such rendition is published, or sealed.
         """
         if (found := self.recall(rendition_id)) is not None:
             return found
-        rendition = self._tracks.rendition(rendition_id)
+        key_id = key_of_sealed(rendition_id)
+        key = None if key_id is None else self._downloads.sealed(key_id)
+        if key_id is not None and key is None:
+            raise ObjectNotFound("No such rendition is sealed.")
+        rendition = self._tracks.rendition(rendition_id if key is None else key.rendition_id)
         if rendition is None:
             raise ObjectNotFound("No such rendition is published.")
-        entry = rendition, dict(rendition.objects())
+        objects = dict(rendition.objects()) if key is None else sealed_objects(rendition, key.id)
+        entry = Published(rendition, objects, key is not None)
         with self._lock:
             self._known[rendition_id] = entry
             while len(self._known) > _CAPACITY:
                 self._known.popitem(last=False)
         return entry
+
+
+def sealed_objects(rendition: Rendition, key_id: ContentKeyId) -> dict[str, StoredObject]:
+    """Return the sealed objects of a rendition by name.
+
+    What stands for the hash of their bytes is one of what makes them: a key seals one rendition,
+    and gives the same bytes each time.
+    """
+    found = {}
+    for name, stored in rendition.objects().items():
+        own = sealed_name(name)
+        tag = sha256(f"{key_id}/{own}".encode()).hexdigest()
+        size_bytes = stored.size_bytes + OVERHEAD_BYTES
+        found[own] = StoredObject(name=own, size_bytes=size_bytes, sha256=Sha256(tag))
+    return found

@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
 from catalogue.auditing import Audits
+from catalogue.offline import Devices, Downloads, Policies
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Jobs, Keys, Tracks
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
 from origin.throttle import Throttle
+from protection.content_keys import KeyWrapper
+from protection.licences import LicenceSigner
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
 from workers.intake import Intake
@@ -44,6 +47,11 @@ class Services:
     published: PublishedRenditions
     store: ObjectStore
     signer: UrlSigner
+    devices: Devices
+    downloads: Downloads
+    policies: Policies
+    wrapper: KeyWrapper
+    licences: LicenceSigner
     now: Callable[[], datetime]
     new_id: Callable[[str], str]
     session_life: timedelta

@@ -20,7 +20,7 @@ from origin.visit import Visit
 
 
 class Category(StrEnum):
-    """What requests are counted as; each but a sign-in and a play is one of these."""
+    """What requests are counted as; each but a sign-in, a play and a collection is one of these."""
 
     STREAM = "stream"
     SEARCH = "search"
@@ -29,6 +29,7 @@ class Category(StrEnum):
     ADMIN = "admin"
     LOGIN = "login"
     PLAYS = "plays"
+    COLLECTIONS = "collections"
     GLOBAL = "global"
 
 
@@ -42,6 +43,7 @@ USUAL: Mapping[Category, Limit] = {
     Category.ADMIN: Limit(count=50, window=_MINUTE),
     Category.LOGIN: Limit(count=5, window=15 * _MINUTE),
     Category.PLAYS: Limit(count=1000, window=_DAY),
+    Category.COLLECTIONS: Limit(count=5, window=60 * _MINUTE),
     Category.GLOBAL: Limit(count=100, window=_MINUTE),
 }
 
@@ -156,12 +158,16 @@ class Throttle:
         begins = self.play_at_once(who, track_id)
         if begins is not None:
             return begins
-        verdict = self._take(Category.PLAYS, who)
-        if not verdict.allowed:
-            raise self._refuse(Category.PLAYS, verdict)
+        self.count(Category.PLAYS, who)
         with self._lock:
             self._plays.put((who, track_id), self._now())
         return True
+
+    def count(self, category: Category, who: str) -> None:
+        """Count what is counted beside the request that it comes with. Raises TooManyRequests."""
+        verdict = self._take(category, who)
+        if not verdict.allowed:
+            raise self._refuse(category, verdict)
 
     def _recall(self, category: Category, who: str, now: datetime) -> int | None:
         """Use one of what was counted ahead, if any is left; return how many more there are."""

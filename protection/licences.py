@@ -45,12 +45,13 @@ _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LicensedTrack:
-    """One track of a licence: which rendition of it, sealed with which key."""
+    """One track of a licence: which rendition of it, sealed with which key, and until when."""
 
     track: str
     rendition: str
     tier: str
     count: int
+    until: datetime
     key: ContentKey
 
 
@@ -105,6 +106,7 @@ class Licence:
             rendition=entry["rendition"],
             tier=entry["tier"],
             count=entry["count"],
+            until=_instant(entry["exp"]),
             key=ContentKey(key_id, secret),
         )
 
@@ -149,6 +151,7 @@ class LicenceSigner:
                     "rendition": each.rendition,
                     "tier": each.tier,
                     "count": each.count,
+                    "exp": _seconds(each.until),
                     "kid": each.key.id,
                     "key": encode_bytes(aes_key_wrap(set_key, each.key.secret)),
                 }

@@ -26,7 +26,7 @@ MAGIC = b"LSO\x01"
 OVERHEAD_BYTES = len(MAGIC) + 16
 """How much longer a sealed object is."""
 
-_VERSION = "lathe-seal-1"
+_VERSION, _SUFFIX = "lathe-seal-1", ".lso"
 
 
 class Part(StrEnum):
@@ -35,6 +35,9 @@ class Part(StrEnum):
     INIT = "init"
     PREROLL = "prer"
     BODY = "body"
+
+
+_PARTS = {"init": Part.INIT, "preroll": Part.PREROLL}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,17 +63,38 @@ class Place:
         return "\n".join(map(str, words)).encode()
 
 
+def sealed_name(name: str) -> str:
+    """Return the name of an object when it is sealed: ``00012.m4s`` is ``00012.lso`` then."""
+    return f"{name.partition('.')[0]}{_SUFFIX}"
+
+
+def place_of(name: str, *, track: str, rendition: str, tier: str, count: int) -> Place:
+    """Return where the sealed object of that name belongs. Raises ValueError for no such name."""
+    stem = name.removesuffix(_SUFFIX)
+    part, index = _PARTS.get(stem, Part.BODY), 0
+    if part is Part.BODY:
+        index = int(stem)
+        if sealed_name(f"{index:05d}.") != name or index >= count:
+            raise ValueError("no chunk has this name")
+    return Place(track=track, rendition=rendition, tier=tier, part=part, index=index, count=count)
+
+
 class Sealer:
     """Seals and opens with one content key."""
 
     def __init__(self, key: ContentKey) -> None:
         self._cipher = AESGCM(key.secret)
 
-    def seal(self, place: Place, data: bytes) -> bytes:
+    def seal(self, place: Place, data: bytes) -> bytearray:
         """Return an object sealed in its place."""
-        return MAGIC + self._cipher.encrypt(place.nonce, data, place.associated)
+        # Sealed where it stands: to join it with its mark afterwards takes six times as long.
+        sealed = bytearray(len(data) + OVERHEAD_BYTES)
+        sealed[: len(MAGIC)] = MAGIC
+        into = memoryview(sealed)[len(MAGIC) :]
+        self._cipher.encrypt_into(place.nonce, data, place.associated, into)
+        return sealed
 
-    def open(self, place: Place, sealed: bytes) -> bytes:
+    def open(self, place: Place, sealed: bytes | bytearray) -> bytes:
         """Return the object. Raises DownloadUntrusted for whatever was not sealed just so."""
         if not sealed.startswith(MAGIC):
             raise refuse_download("the object is no sealed one of this version")

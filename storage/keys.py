@@ -2,6 +2,7 @@
 
     masters/{sha256}                       a master as received
     renditions/{rendition id}/{name}       the objects of a rendition
+    renditions/sealed-{key id}/{name}      the same, sealed with a content key
 
 No part of a key is free text: ids, hashes and names are matched against their grammar here, so
 that nothing a stranger typed can become a path.
@@ -17,7 +18,7 @@ ObjectKey = NewType("ObjectKey", str)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RENDITION = re.compile(r"[a-z0-9]+(-[a-z0-9]+){0,8}")
-_NAME = re.compile(r"(init|preroll|[0-9]{5,8})\.(mp4|m4s|ogg)")
+_NAME = re.compile(r"(init|preroll|[0-9]{5,8})\.(mp4|m4s|ogg|lso)")
 _KEY = re.compile(rf"masters/{_SHA256.pattern}|renditions/{_RENDITION.pattern}/{_NAME.pattern}")
 
 

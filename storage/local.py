@@ -31,7 +31,7 @@ class LocalStore:
         """Return where the object of ``key`` stands, whether or not it exists."""
         return self._root / require_key(key)
 
-    def put(self, key: ObjectKey, data: bytes) -> bool:
+    def put(self, key: ObjectKey, data: bytes | bytearray) -> bool:
         """Store ``data`` durably: see ObjectStore.put."""
         place = self.path(key)
         with _writing(key):

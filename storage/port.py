@@ -32,7 +32,7 @@ class ObjectStore(Protocol):
 
     breaker: Breaker | None
 
-    def put(self, key: ObjectKey, data: bytes) -> bool:
+    def put(self, key: ObjectKey, data: bytes | bytearray) -> bool:
         """Store ``data`` durably and return True, or return False where equal bytes stand.
 
         Raises ObjectDiffers where other bytes stand under ``key``.

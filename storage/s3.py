@@ -99,7 +99,7 @@ class S3Store:
             ),
         )
 
-    def put(self, key: ObjectKey, data: bytes) -> bool:
+    def put(self, key: ObjectKey, data: bytes | bytearray) -> bool:
         """Store ``data`` where nothing stands: see ObjectStore.put."""
         digest = hashlib.sha256(data)
         try:

@@ -16,7 +16,14 @@ TRACK, RENDITION = "trk_01m7xr1t6zb8nnjmj4egqn9p18", f"aac-256-{'2f' * 16}"
 PLACE = Place(track=TRACK, rendition=RENDITION, tier="aac-256", part=Part.BODY, index=2, count=3)
 KEY = ContentKey("00112233445566778899aabbccddeeff", bytes(range(32)))
 RING = KeyRing(first_kid="l1", keys={"l1": bytes(range(32))})
-LICENSED = LicensedTrack(track=TRACK, rendition=RENDITION, tier="aac-256", count=3, key=KEY)
+LICENSED = LicensedTrack(
+    track=TRACK,
+    rendition=RENDITION,
+    tier="aac-256",
+    count=3,
+    until=MIDDAY + timedelta(days=20),
+    key=KEY,
+)
 TERMS = Terms(
     id="lic_01m7xr1t6zb8nnjmj4egqn9p18",
     account="acc_01m7xr1t6zb8nnjmj4egqn9p18",

@@ -16,7 +16,7 @@ from catalogue.errors import SettingsInvalid
 from catalogue.nouns import WorkQueue
 
 INLINE = "inline:"
-PRESS_ACTOR = "press"
+PRESS_ACTOR, SEAL_ACTOR = "press", "seal"
 
 
 def build_broker(url: str) -> Broker:

@@ -10,7 +10,8 @@ from dramatiq.errors import BrokerConnectionError
 
 from catalogue.errors import QueueUnavailable
 from catalogue.nouns import JobId, WorkQueue
-from workers.broker import PRESS_ACTOR
+from catalogue.offline import ContentKeyId
+from workers.broker import PRESS_ACTOR, SEAL_ACTOR
 
 WINDOW = 256
 """Most messages that wait in a queue: the ledger holds the rest, and the sweeper sends it on."""
@@ -32,17 +33,25 @@ class Queue:
 
         Raises QueueUnavailable.
         """
+        with _reaching(job=job_id):
+            return self._send(PRESS_ACTOR, job_id, queue)
+
+    def send_sealing(self, key_id: ContentKeyId) -> bool:
+        """Send a hint that a rendition waits to be sealed, as ``send`` does; it is light work."""
+        with _reaching(content_key=key_id):
+            return self._send(SEAL_ACTOR, key_id, WorkQueue.LIGHT)
+
+    def _send(self, actor: str, subject: str, queue: WorkQueue) -> bool:
+        if not self._room(queue):
+            return False
         message: Message[None] = Message(
             queue_name=queue,
-            actor_name=PRESS_ACTOR,
-            args=(job_id,),
+            actor_name=actor,
+            args=(subject,),
             kwargs={},
             options={},
         )
-        with _reaching(job=job_id):
-            if not self._room(queue):
-                return False
-            self._broker.enqueue(message)
+        self._broker.enqueue(message)
         return True
 
     def _room(self, queue: WorkQueue) -> int:

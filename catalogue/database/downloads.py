@@ -5,7 +5,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -23,7 +22,7 @@ from sqlalchemy import (
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.schema import content_keys, devices, download_tracks, downloads
 from catalogue.errors import DeviceRevoked, DownloadNotFound, DownloadsFull
-from catalogue.nouns import AccountId, RenditionId, StoredObject, TrackId
+from catalogue.nouns import AccountId, Quality, RenditionId, TrackId
 from catalogue.offline import (
     ContentKeyId,
     DeviceId,
@@ -31,12 +30,10 @@ from catalogue.offline import (
     DownloadedTrack,
     DownloadId,
     DownloadKind,
-    Sealing,
     Standing,
     StoredContentKey,
 )
 
-_OBJECTS = TypeAdapter(tuple[StoredObject, ...])
 _BATCH = 500
 _TRACKS = (
     select(
@@ -45,7 +42,7 @@ _TRACKS = (
         download_tracks.c.code,
         download_tracks.c.generation,
         content_keys.c.sealed_bytes,
-        content_keys.c.objects.is_not(None).label("sealed"),
+        content_keys.c.sealed_at.is_not(None).label("sealed"),
         content_keys,
     )
     .join(content_keys, content_keys.c.id == download_tracks.c.content_key_id)
@@ -202,13 +199,15 @@ class SqlDownloads:
         with reading(self._engine) as connection:
             return [ContentKeyId(each) for each in connection.execute(query.limit(limit)).scalars()]
 
-    def claim(self, key_id: ContentKeyId, *, now: datetime, until: datetime) -> Sealing | None:
+    def claim(
+        self, key_id: ContentKeyId, *, now: datetime, until: datetime
+    ) -> StoredContentKey | None:
         """See Downloads.claim."""
         free = and_(content_keys.c.id == key_id, content_keys.c.due_at <= now)
         with writing(self._engine) as connection:
             taken = update(content_keys).where(free).values(due_at=until)
             row = connection.execute(taken.returning(content_keys)).first()
-        return None if row is None else Sealing(key=_build_key(row), objects=None)
+        return None if row is None else _build_key(row)
 
     def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
         """See Downloads.progress."""
@@ -217,30 +216,25 @@ class SqlDownloads:
             said = {"sealed_bytes": sealed_bytes, "due_at": until}
             connection.execute(update(content_keys).where(open_).values(**said))
 
-    def finish(
-        self, key_id: ContentKeyId, objects: Collection[StoredObject], *, now: datetime
-    ) -> None:
-        """See Downloads.finish."""
-        said = {
-            "objects": _OBJECTS.dump_python(tuple(objects), mode="json"),
-            "sealed_bytes": content_keys.c.size_bytes,
-            "due_at": None,
-        }
-        own = update(content_keys).where(content_keys.c.id == key_id)
+    def put_off(self, key_id: ContentKeyId, *, until: datetime) -> None:
+        """See Downloads.put_off."""
+        waits = and_(content_keys.c.id == key_id, content_keys.c.due_at.is_not(None))
         with writing(self._engine) as connection:
-            connection.execute(own.values(**said))
+            connection.execute(update(content_keys).where(waits).values(due_at=until))
 
-    def sealing(self, key_id: ContentKeyId) -> Sealing | None:
-        """See Downloads.sealing."""
+    def finish(self, key_id: ContentKeyId, *, now: datetime) -> None:
+        """See Downloads.finish."""
+        waits = and_(content_keys.c.id == key_id, content_keys.c.due_at.is_not(None))
+        said = {"sealed_at": now, "sealed_bytes": content_keys.c.size_bytes, "due_at": None}
+        with writing(self._engine) as connection:
+            connection.execute(update(content_keys).where(waits).values(**said))
+
+    def sealed(self, key_id: ContentKeyId) -> StoredContentKey | None:
+        """See Downloads.sealed."""
+        own = and_(content_keys.c.id == key_id, content_keys.c.sealed_at.is_not(None))
         with reading(self._engine) as connection:
-            query = select(content_keys).where(content_keys.c.id == key_id)
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        if row.objects is None:
-            return Sealing(key=_build_key(row), objects=None)
-        objects = _OBJECTS.validate_python(row.objects)
-        return Sealing(key=_build_key(row), objects={each.name: each for each in objects})
+            row = connection.execute(select(content_keys).where(own)).first()
+        return None if row is None else _build_key(row)
 
     def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
         """See Downloads.wrapped_otherwise."""
@@ -321,6 +315,7 @@ def _columns(key: StoredContentKey) -> dict[str, Any]:
         "track_id": key.track_id,
         "rendition_id": key.rendition_id,
         "tier": key.tier,
+        "quality": key.quality,
         "owner": key.device_id or "",
         "kek": key.kek,
         "wrapped": key.wrapped,
@@ -330,7 +325,7 @@ def _columns(key: StoredContentKey) -> dict[str, Any]:
 
 
 def _waiting(now: datetime) -> dict[str, Any]:
-    return {"sealed_bytes": 0, "objects": None, "due_at": now, "created_at": now}
+    return {"sealed_bytes": 0, "sealed_at": None, "due_at": now, "created_at": now}
 
 
 def _build_key(row: Row[Any]) -> StoredContentKey:
@@ -339,6 +334,7 @@ def _build_key(row: Row[Any]) -> StoredContentKey:
         track_id=TrackId(row.track_id),
         rendition_id=RenditionId(row.rendition_id),
         tier=row.tier,
+        quality=Quality(row.quality),
         device_id=DeviceId(row.owner) if row.owner else None,
         kek=row.kek,
         wrapped=bytes(row.wrapped),

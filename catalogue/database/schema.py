@@ -328,6 +328,7 @@ content_keys = Table(
     Column("track_id", ForeignKey("tracks.id"), nullable=False),
     Column("rendition_id", ForeignKey("renditions.id"), nullable=False, index=True),
     Column("tier", String(40), nullable=False),
+    Column("quality", Integer, nullable=False),
     # A device's id, or nothing for a key that seals for all of them.
     Column("owner", String(40), nullable=False),
     Column("kek", String(16), nullable=False),
@@ -335,7 +336,7 @@ content_keys = Table(
     Column("count", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("sealed_bytes", BigInteger, nullable=False),
-    Column("objects", JSON(none_as_null=True)),
+    Column("sealed_at", Instant),
     Column("due_at", Instant),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("track_id", "rendition_id", "owner"),

@@ -162,6 +162,16 @@ class SqlTracks:
             )
         return found
 
+    def listed(self, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
+        """See Tracks.listed."""
+        with reading(self._engine) as connection:
+            rows = read_rows(connection, track_ids)
+        found = {}
+        for track_id, (row, *more) in rows.items():
+            licensed = [_make_right(each) for each in (row, *more) if each.territory is not None]
+            found[TrackId(track_id)] = _make_track(row, licensed, ())
+        return found
+
     def album(self, album_id: AlbumId) -> Album:
         """See Tracks.album."""
         published = exists().where(track_renditions.c.track_id == tracks.c.id)

@@ -107,13 +107,14 @@ class FastChunks:
         rendition, parts = RenditionId(rendition_id), self._parts
         parts.signer.verify(token, TrackId(track_id), rendition, parts.now())
         known = parts.published.recall(rendition)
-        stored = None if known is None else known[1].get(name)
+        stored = None if known is None else known.objects.get(name)
         headers = read_headers(scope, _WANTED)
         if known is None or stored is None or headers is None:
             return None
         visit_of(scope).route = OBJECT_PATH
-        session = token.split(".", 3)[2]
-        parts.measures.see_stream(session, rendition_id, known[0].tier.name)
+        if not known.sealed:
+            session = token.split(".", 3)[2]
+            parts.measures.see_stream(session, rendition_id, known.rendition.tier.name)
         return _Asked(rendition, stored, headers)
 
     def _answer(self, asked: _Asked, body: bytes) -> Answer:

@@ -22,7 +22,7 @@ from catalogue.offline import (
 )
 from catalogue.people_port import StoredAccount
 from tests.contract.conftest import Catalogue
-from tests.contract.examples import ADA, BOB, NOON, make_account, make_stored
+from tests.contract.examples import ADA, BOB, NOON, make_account
 from tests.contract.test_devices import PLENTY, make_device
 from tests.contract.test_tracks import publish
 
@@ -53,6 +53,7 @@ class Shelf:
             track_id=track.id,
             rendition_id=rendition.id,
             tier=rendition.tier.name,
+            quality=rendition.tier.quality,
             device_id=device,
             kek="k1",
             wrapped=bytes([key]) * 61,
@@ -200,9 +201,7 @@ def test_a_removed_device_holds_nothing(shelf: Shelf) -> None:
 def test_what_is_to_be_sealed_is_one_s_at_a_time(shelf: Shelf) -> None:
     (key,) = shelf.keep(0)
     until = NOON + timedelta(minutes=1)
-    found = shelf.downloads.claim(key.id, now=NOON, until=until)
-    assert found is not None
-    assert (found.key, found.objects) == (key, None)
+    assert shelf.downloads.claim(key.id, now=NOON, until=until) == key
     assert shelf.downloads.claim(key.id, now=NOON, until=until) is None
     assert shelf.downloads.due(now=NOON, limit=9) == []
     assert shelf.downloads.due(now=until, limit=9) == [key.id]
@@ -211,22 +210,23 @@ def test_what_is_to_be_sealed_is_one_s_at_a_time(shelf: Shelf) -> None:
     download = shelf.download(1, 0)
     assert [(each.sealed_bytes, each.sealed) for each in download.tracks] == [(1200, False)]
     assert shelf.downloads.claim(key.id, now=LATER, until=LATER) is not None
+    shelf.downloads.put_off(key.id, until=LATER + timedelta(hours=1))
+    assert shelf.downloads.due(now=LATER, limit=9) == []
 
 
-def test_what_is_sealed_is_known_by_name_and_waits_no_more(shelf: Shelf) -> None:
+def test_what_is_sealed_waits_no_more(shelf: Shelf) -> None:
     (key,) = shelf.keep(0)
     download = shelf.download(1, 0)
-    objects = [make_stored("init.lso"), make_stored("00000.lso", 7)]
+    assert shelf.downloads.sealed(key.id) is None
     for _ in range(2):
-        shelf.downloads.finish(key.id, objects, now=LATER)
-    found = shelf.downloads.sealing(key.id)
-    assert found is not None
-    assert found.objects == {each.name: each for each in objects}
+        shelf.downloads.finish(key.id, now=LATER)
+    assert shelf.downloads.sealed(key.id) == key
     (track,) = shelf.downloads.get(ADA, download.id).tracks
     assert (track.sealed, track.sealed_bytes) == (True, key.size_bytes)
     assert shelf.downloads.due(now=LATER + timedelta(days=9), limit=9) == []
     # One that thought it was still at it.
     shelf.downloads.progress(key.id, 12, until=LATER)
+    shelf.downloads.put_off(key.id, until=LATER)
     assert shelf.downloads.due(now=LATER + timedelta(days=9), limit=9) == []
 
 
@@ -237,14 +237,15 @@ def test_keys_are_wrapped_anew_in_pages(shelf: Shelf) -> None:
     shelf.downloads.rewrap([replace(key, kek="k2", wrapped=b"anew") for key in first])
     assert shelf.downloads.wrapped_otherwise("k2", after="", limit=9) == keys[2:]
     assert shelf.downloads.wrapped_otherwise("k2", after=keys[2].id, limit=9) == []
-    found = shelf.downloads.sealing(keys[0].id)
+    shelf.downloads.finish(keys[0].id, now=LATER)
+    found = shelf.downloads.sealed(keys[0].id)
     assert found is not None
-    assert (found.key.kek, found.key.wrapped) == ("k2", b"anew")
+    assert (found.kek, found.wrapped) == ("k2", b"anew")
 
 
 def test_a_key_that_is_not_there_is_none(shelf: Shelf) -> None:
     nothing = ContentKeyId("0" * 32)
-    assert shelf.downloads.sealing(nothing) is None
+    assert shelf.downloads.sealed(nothing) is None
     assert shelf.downloads.claim(nothing, now=NOON, until=LATER) is None
 
 

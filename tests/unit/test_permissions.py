@@ -10,6 +10,7 @@ TABLE = """
                  user  premium  curator  label  operator  admin
 stream           yes   yes      yes      yes    yes       yes
 match            no    yes      yes      no     no        yes
+download         no    yes      yes      no     no        yes
 deliver          no    no       no       yes    no        no
 see-every-job    no    no       no       no     yes       yes
 explain          no    no       yes      no     yes       yes

@@ -1,0 +1,411 @@
+"""Listeners take tracks, albums and playlists onto their devices.
+
+A download is sealed by workers; its tracks are then fetched by signed URLs and opened with a
+licence: origin.licences.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from catalogue import errors
+from catalogue.errors import DownloadNotReady, QueueUnavailable, TrackNotFound
+from catalogue.keeping import choose_kept
+from catalogue.licensing import Grant, Listener, Wish, grant_stream, listener_of
+from catalogue.nouns import AlbumId, Codec, RenditionId, Track, TrackId, Use
+from catalogue.offline import (
+    ContentKeyId,
+    DeviceId,
+    Download,
+    DownloadedTrack,
+    DownloadId,
+    DownloadKind,
+    SealedFor,
+    Standing,
+    StoredContentKey,
+    sealed_rendition,
+)
+from catalogue.permissions import Action, require
+from catalogue.port import Brief
+from manifests.json import render_face
+from manifests.manifest import VERSION
+from manifests.sealed import MEDIA_TYPE, render_sealed
+from origin.access import SESSION_REFUSALS, Parts, Signed, Territory, counted
+from origin.problems import Problem, describe, responses
+from origin.renditions import sealed_objects
+from origin.services import Services
+from origin.throttle import Category
+from origin.tracks import STREAM_REFUSALS, QualityName
+from protection.content_keys import make_content_key
+
+router = APIRouter(
+    prefix="/v1/downloads",
+    tags=["downloads"],
+    dependencies=[counted(Category.LIBRARY)],
+    responses=responses(errors.TooManyRequests),
+)
+
+TRACKS_OF_A_DEVICE = 10_000
+_PLAYLIST_MAX = 500
+_TO_ROOT = "../../../.."
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+_REFUSALS = (*SESSION_REFUSALS, errors.Unavailable)
+
+ShortId = Annotated[str, Field(max_length=60)]
+
+
+class DownloadWanted(BaseModel):
+    """A track, an album, or a playlist, to be kept on a device."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    device_id: ShortId
+    track_id: ShortId | None = None
+    album_id: ShortId | None = None
+    track_ids: list[ShortId] | None = Field(
+        default=None, min_length=1, max_length=_PLAYLIST_MAX, description="those of a playlist"
+    )
+    title: str = Field(default="", max_length=200, pattern=_PRINTABLE)
+    quality: QualityName | None = Field(
+        default=None, strict=False, description="no better than this"
+    )
+    codec: Codec | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _require_one(self) -> Self:
+        said = [each for each in (self.track_id, self.album_id, self.track_ids) if each is not None]
+        if len(said) != 1:
+            raise ValueError("one of track_id, album_id and track_ids is needed")
+        return self
+
+
+class DownloadedTrackShown(BaseModel):
+    """A track of a download: how far it is sealed, and whether it may be kept."""
+
+    track_id: str
+    key_id: str
+    tier: str
+    size_bytes: int
+    sealed_bytes: int
+    sealed: bool
+    standing: Standing
+    code: str | None
+
+
+class TrackNotTaken(BaseModel):
+    """A track of a collection that this listener may not keep, and why."""
+
+    track_id: str
+    problem: Problem
+
+
+class Progress(BaseModel):
+    """How many tracks and bytes are sealed, and of how many."""
+
+    tracks_done: int
+    tracks: int
+    bytes_done: int
+    bytes: int
+
+
+class DownloadShown(BaseModel):
+    """A download. ``ready`` is whether all of it is sealed, and can be fetched."""
+
+    id: str
+    device_id: str
+    kind: DownloadKind
+    subject: str
+    title: str
+    created_at: datetime
+    ready: bool
+    progress: Progress
+    tracks: list[DownloadedTrackShown]
+
+
+class DownloadTaken(DownloadShown):
+    """A new download, and what of its collection is not in it."""
+
+    left_out: list[TrackNotTaken]
+
+
+class DownloadList(BaseModel):
+    """The downloads of an account, the oldest first."""
+
+    downloads: list[DownloadShown]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Subject:
+    """What is to be downloaded."""
+
+    kind: DownloadKind
+    name: str
+    title: str
+    track_ids: Sequence[TrackId]
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=responses(
+        *STREAM_REFUSALS,
+        errors.AlbumNotFound,
+        errors.DeviceNotFound,
+        errors.DeviceRevoked,
+        errors.DownloadsFull,
+    ),
+)
+def take_download(
+    wanted: DownloadWanted, own: Signed, parts: Parts, territory: Territory
+) -> DownloadTaken:
+    """Take a track, an album or a playlist onto a device; workers seal what is not sealed yet.
+
+    The size of each track is told here, before anything is fetched. Of a collection, what may not
+    be kept is left out and told; a track alone that may not be kept is refused.
+    """
+    require(own.account.role, Action.DOWNLOAD)
+    device = parts.devices.get(own.account.id, DeviceId(wanted.device_id))
+    subject = _find_subject(parts, wanted)
+    if subject.kind is not DownloadKind.TRACK:
+        parts.throttle.count(Category.COLLECTIONS, own.account.id)
+    listener = listener_of(own.account, session=own.session.id, territory=territory)
+    wish = Wish(
+        preferred=None if wanted.quality is None else wanted.quality.quality,
+        codecs=() if wanted.codec is None else (wanted.codec,),
+    )
+    keys, left_out = _choose(parts, subject, listener, wish, device.id)
+    download_id = DownloadId(parts.new_id("dwn"))
+    download = Download(
+        id=download_id,
+        account_id=own.account.id,
+        device_id=device.id,
+        kind=subject.kind,
+        subject=subject.name,
+        title=subject.title,
+        created_at=parts.now(),
+        tracks=tuple(
+            DownloadedTrack(
+                download_id=download_id,
+                track_id=key.track_id,
+                key=key,
+                sealed_bytes=0,
+                sealed=False,
+            )
+            for key in keys
+        ),
+    )
+    taken = parts.downloads.add(download, most=TRACKS_OF_A_DEVICE, now=parts.now())
+    _send(parts, taken)
+    return DownloadTaken(**_show(taken).model_dump(), left_out=left_out)
+
+
+@router.get("", responses=responses(*_REFUSALS, errors.RequestInvalid))
+def list_downloads(
+    own: Signed, parts: Parts, device_id: Annotated[str | None, Query(max_length=60)] = None
+) -> DownloadList:
+    """Return the downloads of this account, or of one of its devices."""
+    device = None if device_id is None else DeviceId(device_id)
+    found = parts.downloads.of(own.account.id, device)
+    return DownloadList(downloads=[_show(each) for each in found])
+
+
+@router.get("/{download_id}", responses=responses(*_REFUSALS, errors.DownloadNotFound))
+def get_download(
+    download_id: Annotated[str, Path(max_length=60)], own: Signed, parts: Parts
+) -> DownloadShown:
+    """Return a download, and how far it is sealed."""
+    return _show(parts.downloads.get(own.account.id, DownloadId(download_id)))
+
+
+@router.delete(
+    "/{download_id}", status_code=204, responses=responses(*_REFUSALS, errors.DownloadNotFound)
+)
+def remove_download(
+    download_id: Annotated[str, Path(max_length=60)], own: Signed, parts: Parts
+) -> Response:
+    """Remove a download; its tracks count no more, and the device is told at its next sync."""
+    parts.downloads.remove(own.account.id, DownloadId(download_id), now=parts.now())
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{download_id}/tracks/{track_id}",
+    responses=responses(*STREAM_REFUSALS, errors.DownloadNotFound, errors.DownloadNotReady)
+    | {200: {"description": "the manifest", "content": {MEDIA_TYPE: {}}}},
+    response_class=JSONResponse,
+)
+def get_sealed_manifest(
+    download_id: Annotated[str, Path(max_length=60)],
+    track_id: Annotated[str, Path(max_length=60)],
+    own: Signed,
+    parts: Parts,
+    territory: Territory,
+) -> Response:
+    """Return where the sealed objects of a track are, with signed URLs, and how they are played."""
+    require(own.account.role, Action.DOWNLOAD)
+    download = parts.downloads.get(own.account.id, DownloadId(download_id))
+    kept = _find_track(download, track_id)
+    listener = listener_of(own.account, session=own.session.id, territory=territory)
+    (brief,) = _briefs(parts, [kept.track_id]).values()
+    grant = grant_stream(brief.track, listener, use=Use.DOWNLOAD, now=parts.now())
+    if not kept.sealed:
+        raise DownloadNotReady(
+            "It is being sealed.", sealed_bytes=kept.sealed_bytes, size_bytes=kept.key.size_bytes
+        )
+    body = _render(parts, brief.track, grant, kept)
+    return Response(body, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+# --------------------------------------------------------------------------- what is taken
+
+
+def _find_subject(parts: Services, wanted: DownloadWanted) -> _Subject:
+    if wanted.track_id is not None:
+        return _Subject(
+            kind=DownloadKind.TRACK,
+            name=wanted.track_id,
+            title=wanted.title,
+            track_ids=[TrackId(wanted.track_id)],
+        )
+    if wanted.album_id is not None:
+        album = parts.tracks.album(AlbumId(wanted.album_id))
+        return _Subject(
+            kind=DownloadKind.ALBUM,
+            name=album.id,
+            title=wanted.title or album.title,
+            track_ids=[track.id for track in album.tracks],
+        )
+    ids = dict.fromkeys(TrackId(each) for each in wanted.track_ids or [])
+    return _Subject(kind=DownloadKind.PLAYLIST, name="", title=wanted.title, track_ids=list(ids))
+
+
+def _choose(
+    parts: Services, subject: _Subject, listener: Listener, wish: Wish, device_id: DeviceId
+) -> tuple[list[StoredContentKey], list[TrackNotTaken]]:
+    """Return the content keys of what is taken, and what is not. Raises why a track alone is not.
+
+    A collection of which nothing may be kept raises why its first track may not.
+    """
+    briefs, now = _briefs(parts, subject.track_ids), parts.now()
+    chosen: list[StoredContentKey] = []
+    refused: list[tuple[TrackId, errors.LatheError]] = []
+    make = partial(_make_key, parts, device_id)
+    for track_id in subject.track_ids:
+        try:
+            brief = briefs.get(track_id)
+            if brief is None:
+                raise TrackNotFound("No track has this id.", track=track_id)
+            grant = grant_stream(brief.track, listener, use=Use.DOWNLOAD, wish=wish, now=now)
+            chosen.append(make(brief.track, choose_kept(grant).id))
+        except (errors.NotAllowed, errors.Gone, errors.NotFound) as fault:
+            refused.append((track_id, fault))
+    if not chosen:
+        raise refused[0][1]
+    keys = parts.downloads.keys(chosen, now=now)
+    return (
+        [keys[each.track_id, each.rendition_id] for each in chosen],
+        [TrackNotTaken(track_id=name, problem=describe(fault)) for name, fault in refused],
+    )
+
+
+def _make_key(
+    parts: Services, device_id: DeviceId, track: Track, rendition_id: RenditionId
+) -> StoredContentKey:
+    """Return a new content key, in case there is none yet for the rendition of a track."""
+    rendition = parts.published.load(rendition_id).rendition
+    own = parts.policies.get(track.label).sealed_for is SealedFor.DEVICE
+    wrapped = parts.wrapper.wrap(make_content_key())
+    key_id = ContentKeyId(wrapped.id)
+    return StoredContentKey(
+        id=key_id,
+        track_id=track.id,
+        rendition_id=rendition.id,
+        tier=rendition.tier.name,
+        quality=rendition.tier.quality,
+        device_id=device_id if own else None,
+        kek=wrapped.kek,
+        wrapped=wrapped.wrapped,
+        count=len(rendition.chunks),
+        size_bytes=sum(each.size_bytes for each in sealed_objects(rendition, key_id).values()),
+    )
+
+
+def _briefs(parts: Services, track_ids: Sequence[TrackId]) -> dict[TrackId, Brief]:
+    return parts.tracks.briefs(track_ids, version=VERSION, render=render_face)
+
+
+def _send(parts: Services, download: Download) -> None:
+    """Tell workers what waits to be sealed; what they are not told now the sweeper tells them."""
+    if parts.intake.queue is None:
+        return
+    with suppress(QueueUnavailable):
+        for track in download.tracks:
+            if not track.sealed and not parts.intake.queue.send_sealing(track.key.id):
+                return
+
+
+# --------------------------------------------------------------------------- what is shown
+
+
+def _find_track(download: Download, track_id: str) -> DownloadedTrack:
+    found = next((each for each in download.tracks if each.track_id == track_id), None)
+    if found is None:
+        raise TrackNotFound("The download has no such track.", track=track_id)
+    return found
+
+
+def _render(parts: Services, track: Track, grant: Grant, kept: DownloadedTrack) -> bytes:
+    key = kept.key
+    (prefix,) = parts.signer.sign_all(
+        expires=str(int(grant.expires_at.timestamp())),
+        session=grant.session,
+        prefixes=[f"/{track.id}/{sealed_rendition(key.id)}/"],
+    )
+    rendition = parts.published.load(key.rendition_id).rendition
+    return render_sealed(
+        track,
+        rendition,
+        key_id=key.id,
+        objects=sealed_objects(rendition, key.id),
+        base_url=f"{_TO_ROOT}{prefix}",
+        expires_at=grant.expires_at,
+    )
+
+
+def _show(download: Download) -> DownloadShown:
+    tracks = download.tracks
+    return DownloadShown(
+        id=download.id,
+        device_id=download.device_id,
+        kind=download.kind,
+        subject=download.subject,
+        title=download.title,
+        created_at=download.created_at,
+        ready=all(each.sealed for each in tracks),
+        progress=Progress(
+            tracks_done=sum(each.sealed for each in tracks),
+            tracks=len(tracks),
+            bytes_done=sum(each.sealed_bytes for each in tracks),
+            bytes=sum(each.key.size_bytes for each in tracks),
+        ),
+        tracks=[
+            DownloadedTrackShown(
+                track_id=each.track_id,
+                key_id=each.key.id,
+                tier=each.key.tier,
+                size_bytes=each.key.size_bytes,
+                sealed_bytes=each.sealed_bytes,
+                sealed=each.sealed,
+                standing=each.standing,
+                code=each.code,
+            )
+            for each in tracks
+        ],
+    )

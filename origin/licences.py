@@ -1,0 +1,259 @@
+"""Devices get their licences here, prove that they are there for it, and learn what changed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from catalogue import errors
+from catalogue.keeping import RENEW_AFTER, Verdict, judge_kept
+from catalogue.licensing import Listener, listener_of
+from catalogue.nouns import TrackId
+from catalogue.offline import (
+    Device,
+    DeviceId,
+    DownloadedTrack,
+    Standing,
+    StoredContentKey,
+)
+from catalogue.permissions import Action, require
+from origin.access import SESSION_REFUSALS, Parts, Signed, Territory, counted
+from origin.devices import Proof, ShortText, spend_challenge
+from origin.problems import responses
+from origin.services import Services
+from origin.throttle import Category
+from protection.content_keys import WrappedKey
+from protection.licences import LicensedTrack, Terms
+from protection.possession import (
+    Purpose,
+    build_statement,
+    parse_device_key,
+    verify_statement,
+)
+from protection.refusing import refuse_device
+
+router = APIRouter(prefix="/v1", tags=["licences"], responses=responses(errors.TooManyRequests))
+_counted = [counted(Category.LIBRARY)]
+
+TRACKS_OF_A_LICENCE = 500
+_REFUSALS = (*SESSION_REFUSALS, errors.DeviceNotFound, errors.DeviceRevoked, errors.Unavailable)
+
+
+class LicenceWanted(BaseModel):
+    """A device that wants licences for what it keeps; ``serial`` is that of those it has, or 0."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    device_id: ShortText
+    serial: int = Field(ge=0)
+    challenge: ShortText
+    signature: Proof
+
+
+class TrackRefused(BaseModel):
+    """A track that the device may not keep now, and the code of the error why."""
+
+    track_id: str
+    code: str
+
+
+class LicencesGiven(BaseModel):
+    """Licences for all that a device may keep, each of up to 500 tracks."""
+
+    licences: list[str] = Field(description="JWS in compact form: docs/formats.md")
+    serial: int
+    generation: int
+    refused: list[TrackRefused]
+
+
+class TrackChanged(BaseModel):
+    """A track of a download as it is now."""
+
+    download_id: str
+    track_id: str
+    key_id: str
+    standing: Standing
+    code: str | None = Field(description="of the error why it was revoked")
+
+
+class Synced(BaseModel):
+    """What changed for a device; ``serial`` is that of its newest licences."""
+
+    generation: int
+    serial: int
+    server_time: datetime
+    tracks: list[TrackChanged]
+
+
+class LicenceKeys(BaseModel):
+    """The public keys that licences are signed with, by id: Ed25519 in base64url."""
+
+    keys: Mapping[str, str]
+
+
+@router.get("/licences/keys", dependencies=_counted)
+def get_licence_keys(parts: Parts) -> LicenceKeys:
+    """Return the keys that devices pin."""
+    return LicenceKeys(keys=parts.licences.public_keys())
+
+
+@router.post(
+    "/licences",
+    dependencies=_counted,
+    responses=responses(
+        *_REFUSALS, errors.RoleMayNot, errors.RequestInvalid, errors.DeviceUntrusted
+    ),
+)
+def give_licences(
+    said: LicenceWanted, own: Signed, parts: Parts, territory: Territory
+) -> LicencesGiven:
+    """Return licences for all that a device keeps and still may, in one call.
+
+    Plan, rights, takedowns and the device's own licence are looked at anew. What it may not keep is
+    told, and gone at its next sync.
+    """
+    require(own.account.role, Action.DOWNLOAD)
+    device = parts.devices.get(own.account.id, DeviceId(said.device_id))
+    spend_challenge(parts, own.account.id, said.challenge)
+    statement = build_statement(
+        Purpose.LICENCE,
+        own.account.id,
+        said.challenge,
+        f"{said.device_id}\n{said.serial}".encode(),
+    )
+    verify_statement(parse_device_key(device.public_key), statement, said.signature)
+    serial = parts.devices.advance(device.id, said.serial, now=parts.now())
+    if serial is None:
+        raise refuse_device("its licence was copied: another has renewed it")
+    listener = listener_of(own.account, session=own.session.id, territory=territory)
+    keys = _kept_keys(parts, device)
+    verdicts = _judge(parts, keys, listener)
+    generation = _note(parts, device, verdicts)
+    granted = [key for key in keys if verdicts[key.track_id].fault is None]
+    sign = _Signing(parts, device, listener, serial=serial, generation=generation)
+    return LicencesGiven(
+        licences=[sign.licence(batch, verdicts) for batch in _batches(granted)],
+        serial=serial,
+        generation=generation,
+        refused=[
+            TrackRefused(track_id=track_id, code=verdict.fault.code)
+            for track_id, verdict in verdicts.items()
+            if verdict.fault is not None
+        ],
+    )
+
+
+@router.get(
+    "/downloads/sync", dependencies=_counted, responses=responses(*_REFUSALS, errors.RequestInvalid)
+)
+def sync(
+    device_id: Annotated[str, Query(max_length=60)],
+    own: Signed,
+    parts: Parts,
+    territory: Territory,
+    since: Annotated[int, Query(ge=0, description="the generation that it knows")] = 0,
+) -> Synced:
+    """Return what was added, removed, revoked and given back since a device last asked.
+
+    Everything it keeps is judged anew: what it may not keep any more is among what changed.
+    """
+    device = parts.devices.get(own.account.id, DeviceId(device_id))
+    listener = listener_of(own.account, session=own.session.id, territory=territory)
+    generation = _note(parts, device, _judge(parts, _kept_keys(parts, device), listener))
+    changed = parts.downloads.changes(device.id, since=since)
+    return Synced(
+        generation=generation,
+        serial=device.serial,
+        server_time=parts.now(),
+        tracks=[_show(each) for each in changed],
+    )
+
+
+def _kept_keys(parts: Services, device: Device) -> list[StoredContentKey]:
+    """Return the content keys of all that a device keeps, each once."""
+    found = {
+        track.key.id: track.key
+        for track in parts.downloads.changes(device.id, since=0)
+        if track.standing is not Standing.REMOVED
+    }
+    return list(found.values())
+
+
+def _judge(
+    parts: Services, keys: Sequence[StoredContentKey], listener: Listener
+) -> Mapping[TrackId, Verdict]:
+    """Return whether each track may still be kept, in the best quality that is kept of it."""
+    now = parts.now()
+    found: dict[TrackId, Verdict] = {}
+    for batch in _batches(keys):
+        tracks = parts.tracks.listed([key.track_id for key in batch])
+        for key in batch:
+            verdict = judge_kept(tracks[key.track_id], key.quality, listener, now=now)
+            known = found.get(key.track_id)
+            if known is None or known.fault is None:
+                found[key.track_id] = verdict
+    return found
+
+
+def _batches(keys: Sequence[StoredContentKey]) -> Iterator[Sequence[StoredContentKey]]:
+    for start in range(0, len(keys), TRACKS_OF_A_LICENCE):
+        yield keys[start : start + TRACKS_OF_A_LICENCE]
+
+
+def _note(parts: Services, device: Device, verdicts: Mapping[TrackId, Verdict]) -> int:
+    said = {
+        track_id: None if verdict.fault is None else verdict.fault.code
+        for track_id, verdict in verdicts.items()
+    }
+    return parts.downloads.judge(device.id, said, now=parts.now())
+
+
+class _Signing:
+    """Licences of one device, given at one moment."""
+
+    def __init__(
+        self, parts: Services, device: Device, listener: Listener, *, serial: int, generation: int
+    ) -> None:
+        self._parts, self._device, self._listener = parts, device, listener
+        self._serial, self._generation = serial, generation
+        self._now = parts.now().replace(microsecond=0)
+
+    def licence(self, keys: Sequence[StoredContentKey], verdicts: Mapping[TrackId, Verdict]) -> str:
+        """Return the licence for the tracks of some keys."""
+        parts, device = self._parts, self._device
+        tracks = [
+            LicensedTrack(
+                track=key.track_id,
+                rendition=key.rendition_id,
+                tier=key.tier,
+                count=key.count,
+                until=verdicts[key.track_id].until.replace(microsecond=0),
+                key=parts.wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped)),
+            )
+            for key in keys
+        ]
+        terms = Terms(
+            id=parts.new_id("lic"),
+            account=device.account_id,
+            device=device.id,
+            thumbprint=device.thumbprint,
+            serial=self._serial,
+            generation=self._generation,
+            territory=self._listener.territory or "",
+            issued_at=self._now,
+            renew_after=self._now + RENEW_AFTER,
+            expires_at=max(track.until for track in tracks),
+        )
+        return parts.licences.sign(terms, parse_device_key(device.agreement_key), tracks)
+
+
+def _show(track: DownloadedTrack) -> TrackChanged:
+    return TrackChanged(
+        download_id=track.download_id,
+        track_id=track.track_id,
+        key_id=track.key.id,
+        standing=track.standing,
+        code=track.code,
+    )
