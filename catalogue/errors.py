@@ -639,6 +639,12 @@ class DownloadNotReady(Conflict):
     advice = "Ask for it again until its state is ready."
 
 
+class OriginUnavailable(Unavailable):
+    code = "origin-unavailable"
+    title = "The origin cannot be reached"
+    advice = "What is on the device plays on; try again when there is a network."
+
+
 class TooManySwaps(TooMany):
     code = "too-many-swaps"
     title = "The account registered too many devices lately"

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from catalogue.nouns import Decoded, Rendition, Sha256
@@ -26,6 +26,18 @@ def decode_joined(rendition: Rendition, pieces: Iterable[bytes]) -> Decoded:
         size_bytes += len(data)
 
     width = 2 if rendition.bits == 16 else 3
+    stream_joined(pieces, take, width=width)
+    return Decoded(
+        samples=size_bytes // (width * rendition.channels), pcm_sha256=Sha256(digest.hexdigest())
+    )
+
+
+def stream_joined(pieces: Iterable[bytes], take: Callable[[bytes], None], *, width: int) -> None:
+    """Decode joined ``pieces`` and give ``take`` the PCM as it comes.
+
+    It is interleaved, little-endian and signed, of ``width`` bytes a sample: 2 or 3. Raises
+    MasterCorrupt when the decoder complains.
+    """
     with ffmpeg.open_pipes(2) as (source, sink):
         command = ffmpeg.Command(
             arguments=[
@@ -42,9 +54,6 @@ def decode_joined(rendition: Rendition, pieces: Iterable[bytes]) -> Decoded:
         finally:
             source.close(source.read_end)
             feeder.join()
-    return Decoded(
-        samples=size_bytes // (width * rendition.channels), pcm_sha256=Sha256(digest.hexdigest())
-    )
 
 
 def _feed(pipe: ffmpeg.Pipe, pieces: Iterable[bytes]) -> None:

@@ -21,11 +21,14 @@ _COMMANDS = {
     "worker": "Run workers on the Redis queue.",
     "jobs": "See and steer the jobs of a plant.",
     "gc": "Remove objects that nothing refers to.",
-    "keys": "Make API keys for labels.",
+    "keys": "Make API keys for labels, and wrap content keys anew.",
+    "labels": "Say what labels demand.",
     "accounts": "Make and change the accounts of those who sign in.",
     "tracks": "Take tracks down, and let them be heard again.",
     "explain": "Say why somebody may hear a track somewhere, or may not.",
     "audit": "Say who did what.",
+    "device": "Keep tracks on this machine, as a listener.",
+    "play": "Play a track that this machine keeps, with no network.",
     "completion": "Print the completion script of a shell.",
 }
 

@@ -1,14 +1,14 @@
-"""``lathe keys``: API keys for labels."""
+"""``lathe keys``: API keys for labels, and the keys that wrap content keys."""
 
 import click
 
 from lathe.settings import read_settings
-from lathe.wiring import make_key, open_records
+from lathe.wiring import make_key, open_content_keys, open_records
 
 
 @click.group("keys")
 def command() -> None:
-    """Make API keys for labels."""
+    """Make API keys for labels, and wrap content keys anew."""
 
 
 @command.command("create")
@@ -16,3 +16,23 @@ def command() -> None:
 def create(label: str) -> None:
     """Make a key for LABEL and print it; it is stored as a hash and never shown again."""
     click.echo(make_key(open_records(read_settings()), label))
+
+
+@command.command("rotate")
+def rotate() -> None:
+    """Wrap every content key with the first key of LATHE_CONTENT_KEYS, while the plant goes on.
+
+    Put a new key in front of the ring and start the plant's programs again, then run this; the last
+    key can be dropped when it is done. It can be broken off and run again.
+    """
+    from lathe.rewrapping import rewrap_all
+    from protection.content_keys import KeyWrapper
+
+    settings = read_settings()
+    wrapper = KeyWrapper(open_content_keys(settings))
+
+    def report(done: int) -> None:
+        click.echo(f"{done} wrapped", err=True)
+
+    done = rewrap_all(open_records(settings).downloads, wrapper, report)
+    click.echo(f"{done} content keys are wrapped with {wrapper.kek} now")

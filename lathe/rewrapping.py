@@ -1,0 +1,31 @@
+"""Wrapping content keys with the ring's first key, page by page, while the plant goes on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from catalogue.offline import Downloads, StoredContentKey
+from protection.content_keys import KeyWrapper, WrappedKey
+
+_PAGE = 500
+
+
+def rewrap_all(
+    downloads: Downloads, wrapper: KeyWrapper, report: Callable[[int], None] = lambda _: None
+) -> int:
+    """Wrap every content key that another key of the ring wraps; return how many there were.
+
+    Audio is not touched. What breaks off is gone on with, for what is done is not found again; a
+    page is wrapped whole or not at all. ``report`` is told how many are done. Raises
+    ContentKeyLost when the ring lacks a key that is still needed.
+    """
+
+    def wrap(key: StoredContentKey) -> StoredContentKey:
+        content_key = wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped))
+        return replace(key, kek=wrapper.kek, wrapped=wrapper.wrap(content_key).wrapped)
+
+    done, after = 0, ""
+    while page := downloads.wrapped_otherwise(wrapper.kek, after=after, limit=_PAGE):
+        downloads.rewrap([wrap(key) for key in page])
+        done, after = done + len(page), page[-1].id
+        report(done)
+    return done
