@@ -214,6 +214,9 @@ class Downloads(Protocol):
     def remove(self, account_id: AccountId, download_id: DownloadId, *, now: datetime) -> None:
         """Remove a download. Raises DownloadNotFound."""
 
+    def kept(self, device_id: DeviceId) -> list[StoredContentKey]:
+        """Return the content keys of all that a device has not removed, each once, by id."""
+
     def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
         """Return the tracks of a device that changed after its generation ``since``."""
 

@@ -128,7 +128,7 @@ def give_licences(
     if serial is None:
         raise refuse_device("its licence was copied: another has renewed it")
     listener = listener_of(own.account, session=own.session.id, territory=territory)
-    keys = _kept_keys(parts, device)
+    keys = parts.downloads.kept(device.id)
     verdicts = _judge(parts, keys, listener)
     generation = _note(parts, device, verdicts)
     granted = [key for key in keys if verdicts[key.track_id].fault is None]
@@ -161,7 +161,7 @@ def sync(
     """
     device = parts.devices.get(own.account.id, DeviceId(device_id))
     listener = listener_of(own.account, session=own.session.id, territory=territory)
-    generation = _note(parts, device, _judge(parts, _kept_keys(parts, device), listener))
+    generation = _note(parts, device, _judge(parts, parts.downloads.kept(device.id), listener))
     changed = parts.downloads.changes(device.id, since=since)
     return Synced(
         generation=generation,
@@ -171,26 +171,24 @@ def sync(
     )
 
 
-def _kept_keys(parts: Services, device: Device) -> list[StoredContentKey]:
-    """Return the content keys of all that a device keeps, each once."""
-    found = {
-        track.key.id: track.key
-        for track in parts.downloads.changes(device.id, since=0)
-        if track.standing is not Standing.REMOVED
-    }
-    return list(found.values())
-
-
 def _judge(
     parts: Services, keys: Sequence[StoredContentKey], listener: Listener
 ) -> Mapping[TrackId, Verdict]:
     """Return whether each track may still be kept, in the best quality that is kept of it."""
     now = parts.now()
     found: dict[TrackId, Verdict] = {}
+    # Tracks with equal rights are kept until the same time.
+    alike: dict[object, Verdict] = {}
     for batch in _batches(keys):
         tracks = parts.tracks.listed([key.track_id for key in batch])
         for key in batch:
-            verdict = judge_kept(tracks[key.track_id], key.quality, listener, now=now)
+            track = tracks[key.track_id]
+            rights = track.metadata.rights, track.taken_down_at, track.owner, track.label
+            verdict = alike.get((rights, key.quality))
+            if verdict is None:
+                verdict = judge_kept(track, key.quality, listener, now=now)
+            if verdict.fault is None:
+                alike[rights, key.quality] = verdict
             known = found.get(key.track_id)
             if known is None or known.fault is None:
                 found[key.track_id] = verdict

@@ -147,6 +147,16 @@ class SqlDownloads:
                 .values(standing=Standing.REMOVED, generation=generation)
             )
 
+    def kept(self, device_id: DeviceId) -> list[StoredContentKey]:
+        """See Downloads.kept."""
+        own = select(download_tracks.c.content_key_id).where(
+            download_tracks.c.device_id == device_id,
+            download_tracks.c.standing != Standing.REMOVED,
+        )
+        query = select(content_keys).where(content_keys.c.id.in_(own)).order_by(content_keys.c.id)
+        with reading(self._engine) as connection:
+            return [_build_key(row) for row in connection.execute(query)]
+
     def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
         """See Downloads.changes."""
         changed = and_(

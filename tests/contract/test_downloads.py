@@ -128,6 +128,7 @@ def test_a_download_is_its_account_s(shelf: Shelf) -> None:
     assert shelf.downloads.of(ADA) == [one, two]
     assert shelf.downloads.of(ADA, OTHER) == [two]
     assert shelf.downloads.of(BOB) == []
+    assert shelf.downloads.kept(DEVICE) == sorted(shelf.keep(0, 1), key=lambda key: key.id)
     assert shelf.downloads.get(ADA, one.id) == one
     for refused in (
         lambda: shelf.downloads.get(BOB, one.id),
@@ -161,6 +162,7 @@ def test_what_changed_since_is_told_and_nothing_else(shelf: Shelf) -> None:
         (track_id, Standing.REMOVED) for track_id in shelf.tracks[:2]
     ]
     assert len(shelf.downloads.changes(DEVICE, since=0)) == 3
+    assert shelf.downloads.kept(DEVICE) == shelf.keep(2)
     assert shelf.downloads.changes(OTHER, since=0) == []
 
 
