@@ -645,6 +645,20 @@ class OriginUnavailable(Unavailable):
     advice = "What is on the device plays on; try again when there is a network."
 
 
+class KeyServiceUnavailable(Unavailable):
+    code = "key-service-unavailable"
+    title = "The key service is away"
+    advice = "Nothing is lost: start again when AWS KMS answers."
+
+
+class KeyServiceRefused(InvalidInput):
+    code = "key-service-refused"
+    title = "The key service refuses what lathe asks"
+    advice = (
+        "Check credentials and the key's policy, and LATHE_CONTENT_KEYS: it must be as it was made."
+    )
+
+
 class TooManySwaps(TooMany):
     code = "too-many-swaps"
     title = "The account registered too many devices lately"

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from catalogue.errors import SettingsInvalid
 
 _KID = re.compile(r"[a-z0-9]{1,16}")
 _SECRET_BYTES = 32
+_SEALED = "kms:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,30 @@ class KeyRing:
     keys: Mapping[str, bytes] = field(repr=False)
 
 
-def parse_ring(text: str, setting: str, *, exact: bool = False) -> KeyRing:
+Unseal = Callable[[str, bytes], bytes]
+"""Gives the secret of the key of an id, from what a key service made of it."""
+
+
+def parse_ring(
+    text: str, setting: str, *, exact: bool = False, unseal: Unseal | None = None
+) -> KeyRing:
     """Return the ring that ``text`` spells, which is that of a setting.
 
-    With ``exact`` no secret may be longer than 32 bytes. Raises SettingsInvalid, without quoting
-    a secret.
+    With ``exact`` no secret may be longer than 32 bytes. A secret ``kms:…`` is what a key service
+    sealed, and ``unseal`` opens it. Raises SettingsInvalid, without quoting a secret.
     """
     keys: dict[str, bytes] = {}
     for place, word in enumerate(text.split(), start=1):
         kid, _, secret = word.partition(":")
-        try:
-            key = base64.b64decode(secret + "=" * (-len(secret) % 4), altchars="-_", validate=True)
-        except (binascii.Error, ValueError):
-            key = b""
+        sealed = secret.removeprefix(_SEALED)
+        key = _decode(sealed)
+        if sealed != secret and key and _KID.fullmatch(kid):
+            if unseal is None:
+                raise SettingsInvalid(
+                    f"Key {place} of the ring is sealed by a key service, which this ring has not.",
+                    setting=setting,
+                )
+            key = unseal(kid, key)
         fits = len(key) == _SECRET_BYTES or (len(key) > _SECRET_BYTES and not exact)
         if not _KID.fullmatch(kid) or kid in keys or not fits:
             raise SettingsInvalid(
@@ -57,6 +69,30 @@ def parse_ring(text: str, setting: str, *, exact: bool = False) -> KeyRing:
     return KeyRing(first_kid=next(iter(keys)), keys=keys)
 
 
+def make_ring_key() -> str:
+    """Return a new key as it stands in a ring."""
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).decode().rstrip("=")
+    return f"{make_kid()}:{secret}"
+
+
+def seal_ring_key(kid: str, sealed: bytes) -> str:
+    """Return a key that a key service sealed, as it stands in a ring."""
+    return f"{kid}:{_SEALED}{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
+
+
+def make_kid() -> str:
+    """Return the id of a new key."""
+    return secrets.token_hex(4)
+
+
+def _decode(secret: str) -> bytes:
+    """Return the bytes of a secret, none for what is no base64url."""
+    try:
+        return base64.b64decode(secret + "=" * (-len(secret) % 4), altchars="-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
 def load_or_make_ring(path: Path, setting: str, *, exact: bool = False) -> KeyRing:
     """Return the ring in the file at ``path``, made with one fresh key when there is none.
 
@@ -68,8 +104,7 @@ def load_or_make_ring(path: Path, setting: str, *, exact: bool = False) -> KeyRi
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            secret = base64.urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-            file.write(f"{secrets.token_hex(4)}:{secret.rstrip('=')}\n")
+            file.write(f"{make_ring_key()}\n")
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):

@@ -18,6 +18,24 @@ def create(label: str) -> None:
     click.echo(make_key(open_records(read_settings()), label))
 
 
+@command.command("make")
+@click.option("--kms", metavar="KEY", help="Let this key of AWS KMS seal it; nobody else sees it.")
+def make(kms: str | None) -> None:
+    """Print a new key for a ring: LATHE_URL_KEYS, LATHE_CONTENT_KEYS or LATHE_LICENCE_KEYS.
+
+    Put it in front of the others. One that AWS KMS sealed is for LATHE_CONTENT_KEYS.
+    """
+    from protection.keyring import make_kid, make_ring_key, seal_ring_key
+
+    if kms is None:
+        click.echo(make_ring_key())
+        return
+    from storage.kms import open_kms
+
+    kid = make_kid()
+    click.echo(seal_ring_key(kid, open_kms().make(kms, kid)))
+
+
 @command.command("rotate")
 def rotate() -> None:
     """Wrap every content key with the first key of LATHE_CONTENT_KEYS, while the plant goes on.

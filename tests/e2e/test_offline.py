@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from catalogue.errors import (
     ClockTurnedBack,
+    ContentKeyLost,
     DeviceRevoked,
     DeviceUntrusted,
     DownloadNotFound,
@@ -34,6 +36,7 @@ from tests.audio_tools import decode
 from tests.e2e.servers import (
     LATHE,
     Plant,
+    QuickPlant,
     accepted,
     deliver,
     wait_for_job,
@@ -54,6 +57,7 @@ class Label:
 
     def __init__(self, plant: Plant, folder: Path) -> None:
         self.plant, self.folder = plant, folder
+        self.clients = ExitStack()
         self.master = make_wav(folder / "one.wav", samples=SAMPLES)
         self.one = self.deliver("one", self.master, isrc="ZZTST2600001")
 
@@ -74,21 +78,27 @@ def label(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Label]:
         '[[tier]]\nname = "flac"\ncodec = "flac"\n'
     )
     with Plant(folder / "state", LADDER=str(ladder), TERRITORY="US") as plant:
-        yield Label(plant, folder)
+        found = Label(plant, folder)
+        with found.clients:
+            yield found
 
 
 class Person:
     """A listener with a device."""
 
     def __init__(self, label: Label, email: str, folder: Path, *options: str) -> None:
-        self.label = label
+        self.label, self.email = label, email
         self.id = label.plant.make_account(email, "--plan", "premium", "--territory", "US")
-        with label.plant.signed_in(email) as client:
+        self.sign_in()
+        self.shelf = self.register(folder)
+
+    def sign_in(self) -> None:
+        with self.label.plant.signed_in(self.email) as client:
             self.token = client.headers["Authorization"].removeprefix("Bearer ")
         headers = {"Authorization": f"Bearer {self.token}"}
-        self.http = httpx.Client(base_url=label.plant.url, headers=headers, timeout=60)
+        client = httpx.Client(base_url=self.label.plant.url, headers=headers, timeout=60)
+        self.http = self.label.clients.enter_context(client)
         self.keeper = Keeper(self.http, now)
-        self.shelf = self.register(folder)
 
     def register(self, folder: Path) -> Shelf:
         return self.keeper.register(folder, PASSPHRASE, name="a computer", kind=DeviceKind.COMPUTER)
@@ -104,10 +114,8 @@ class Person:
 
 
 @pytest.fixture
-def ada(label: Label, tmp_path: Path) -> Iterator[Person]:
-    person = Person(label, f"{os.urandom(6).hex()}@example.org", tmp_path / "device")
-    yield person
-    person.http.close()
+def ada(label: Label, tmp_path: Path) -> Person:
+    return Person(label, f"{os.urandom(6).hex()}@example.org", tmp_path / "device")
 
 
 def play(shelf: Shelf, track_id: str, at: datetime | None = None) -> bytes:
@@ -491,3 +499,87 @@ def test_errors_are_named_as_the_origin_names_them(ada: Person) -> None:
     with pytest.raises(LatheError) as caught:
         ada.keeper.take(ada.shelf, track_id="trk_none")
     assert caught.value.code == "track-not-found"
+
+
+# --------------------------------------------------------------------------- keys, and killed parts
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Label]:
+    """A plant of its own, which may be stopped and killed."""
+    with QuickPlant(tmp_path / "own") as plant:
+        found = Label(plant, tmp_path)
+        with found.clients:
+            yield found
+
+
+def start_again(plant: Plant) -> None:
+    plant.stop()
+    plant.start()
+
+
+def test_keys_rotate_and_what_was_given_opens_still(small: Label, tmp_path: Path) -> None:
+    ada = Person(small, "ada@example.org", tmp_path / "device")
+    ada.keep(track_id=small.one, codec="flac")
+    stored = {name: data for name, (_, data) in small.plant.objects().items()}
+    for name in ("content-keys", "licence-keys"):
+        ring = small.plant.state / name
+        new = small.plant.run("keys", "make").strip()
+        ring.write_text(f"{new}\n{ring.read_text('utf-8')}")
+    start_again(small.plant)
+    ada.sign_in()
+    # A licence that the older key signed opens as long as it lasts.
+    assert play(ada.shelf, small.one) == decode(small.master)
+    said = small.plant.run("keys", "rotate")
+    assert said.startswith("1 content keys are wrapped with ")
+    assert small.plant.run("keys", "rotate").startswith("0 content keys")
+    ring = small.plant.state / "content-keys"
+    ring.write_text(ring.read_text("utf-8").splitlines()[0])
+    start_again(small.plant)
+    ada.sign_in()
+    ada.keeper.renew(ada.shelf)
+    assert play(ada.shelf, small.one) == decode(small.master)
+    assert stored == {name: data for name, (_, data) in small.plant.objects().items()}
+
+
+def test_a_ring_one_key_short_is_told_of_and_gives_nothing(small: Label, tmp_path: Path) -> None:
+    ada = Person(small, "ada@example.org", tmp_path / "device")
+    ada.keep(track_id=small.one, codec="flac")
+    (small.plant.state / "content-keys").write_text(small.plant.run("keys", "make"))
+    start_again(small.plant)
+    ada.sign_in()
+    with pytest.raises(ContentKeyLost):
+        ada.keeper.renew(ada.shelf)
+    assert play(ada.shelf, small.one) == decode(small.master)
+
+
+def test_a_ring_that_others_may_read_is_refused(small: Label) -> None:
+    small.plant.stop()
+    (small.plant.state / "content-keys").chmod(0o644)
+    found = subprocess.run(
+        [LATHE, "serve"],
+        env={"PATH": os.environ["PATH"], **small.plant.environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.returncode == 1
+    assert "give it mode 0600" in found.stderr
+    (small.plant.state / "content-keys").chmod(0o600)
+    small.plant.start()
+
+
+def test_a_killed_plant_seals_on_when_it_is_back(small: Label, tmp_path: Path) -> None:
+    long = make_wav(tmp_path / "long.wav", samples=600 * 44_100)
+    track_id = small.deliver("long", long, isrc="ZZTST2600009")
+    ada = Person(small, "ada@example.org", tmp_path / "device")
+    taken = ada.keeper.take(ada.shelf, track_id=track_id, codec="flac")
+    small.plant.kill()
+    small.plant.start()
+    ada.sign_in()
+    wait_until(lambda: ada.keeper.download(taken["id"])["ready"], "a sealed download")
+    ada.keeper.fetch(ada.shelf, taken["id"])
+    ada.keeper.renew(ada.shelf)
+    path = tmp_path / "played.wav"
+    assert play_kept(ada.shelf, track_id, path, now=now()) == 600 * 44_100
+    assert decode(path) == decode(long)
