@@ -40,6 +40,7 @@ bench:
 	@.venv/bin/python -m benchmarks.origin --seconds 3
 	@.venv/bin/python -m benchmarks.manifests --seconds 3 --requests 50000
 	@.venv/bin/python -m benchmarks.players --seconds 15
+	@.venv/bin/python -m benchmarks.offline --seconds 3
 	@.venv/bin/python -m benchmarks.features --pieces 24
 	@.venv/bin/python -m benchmarks.fingerprint --pieces 24 --queried 3
 	@.venv/bin/python -m benchmarks.fingerprint.scale --tracks 20000

@@ -57,6 +57,8 @@ SECRETS = {
     "STORE_ACCESS_KEY": "store-name",
     "STORE_SECRET_KEY": "store-password",
     "LATHE_URL_KEYS": f"k1:{'A' * 43}",
+    "LATHE_CONTENT_KEYS": f"c1:{'A' * 43}",
+    "LATHE_LICENCE_KEYS": f"l1:{'A' * 43}",
 }
 _PART_OF_A_HISTOGRAM = re.compile(r"_(bucket|sum|count)$")
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::([-?])([^}]*))?\})")
@@ -163,7 +165,10 @@ def test_the_settings_are_those_that_lathe_reads(service: str) -> None:
     assert (place.endpoint, place.path_style) == ("http://store:8333", True)
     assert settings.catalogue == "postgresql://lathe@postgres/lathe"
     assert settings.queue == "redis://:queue-password@redis:6379/0"
+    parse_ring(settings.content_keys.get_secret_value(), "LATHE_CONTENT_KEYS", exact=True)
     if service == "origin":
+        licence_keys = settings.licence_keys.get_secret_value()
+        parse_ring(licence_keys, "LATHE_LICENCE_KEYS", exact=True)
         parse_ring(settings.url_keys.get_secret_value(), "LATHE_URL_KEYS")
         assert f":{settings.port}/health/ready" in str(compose()["services"][service])
 
