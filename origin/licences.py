@@ -93,7 +93,7 @@ class LicenceKeys(BaseModel):
     keys: Mapping[str, str]
 
 
-@router.get("/licences/keys", dependencies=_counted)
+@router.get("/licences/keys", dependencies=_counted, responses=responses(*SESSION_REFUSALS))
 def get_licence_keys(parts: Parts) -> LicenceKeys:
     """Return the keys that devices pin."""
     return LicenceKeys(keys=parts.licences.public_keys())
