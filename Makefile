@@ -2,7 +2,7 @@
 .PHONY: run test test-clients chaos check bench bench-features bench-fingerprint lock clean
 
 ROUNDS ?= 100
-SLOW = tests/e2e/test_chaos.py tests/e2e/test_many_players.py
+SLOW = tests/e2e/test_chaos.py tests/e2e/test_many_players.py tests/e2e/test_offline_killed.py
 
 # Whoever opens the page listens on the best plan.
 run: export LATHE_GUESTS ?= premium
@@ -19,8 +19,8 @@ test-clients:
 	@tools/setup clients
 	@.venv/bin/python -m pytest tests/clients
 
-# Parts of a plant killed at random, ROUNDS times; before that, what tells of it is tested, and
-# hundreds of players at two origins, of which one is killed.
+# Parts of a plant killed at random, ROUNDS times; before that, what tells of it is tested, hundreds
+# of players at two origins, of which one is killed, and downloads of a plant that is.
 chaos:
 	@tools/setup dev
 	@.venv/bin/python -m pytest $(SLOW)

@@ -80,7 +80,7 @@ def _tell_licences() -> None:
         account="acc",
         device="dev",
         thumbprint=keys.thumbprint,
-        serial=1,
+        mark="mark",
         generation=1,
         territory="US",
         issued_at=now,

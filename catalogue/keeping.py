@@ -15,7 +15,7 @@ _LIKED = (Codec.AAC, Codec.FLAC, Codec.VORBIS, Codec.ALAC)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """Whether a track may be kept: until when, or why not."""
+    """Whether a track may be kept: until which second, or why not."""
 
     until: datetime
     fault: LatheError | None = None
@@ -47,4 +47,5 @@ def judge_kept(track: Track, quality: Quality, listener: Listener, *, now: datet
         needed = SubscriptionTooLow(told, track=track.id, needed=quality.label)
         return Verdict(until=now, fault=needed)
     until = now + LICENCE_LIFE
-    return Verdict(until=until if ends_at is None else min(until, ends_at))
+    until = until if ends_at is None else min(until, ends_at)
+    return Verdict(until=until.replace(microsecond=0))

@@ -35,9 +35,10 @@ class DeviceKind(StrEnum):
 class Device:
     """A player that may keep downloads; protection.possession has the form of its keys.
 
-    ``generation`` grows with whatever changes in what it may have. ``serial`` is that of its newest
-    licence, ``basis`` the one that it showed to get that. ``clones`` is how often a licence was
-    shown that its own device cannot have.
+    ``generation`` grows with whatever changes in what it may have. ``serial`` counts its licences,
+    ``mark`` is that of the newest, ``basis`` the mark that it showed to get that, and ``repeats``
+    how often it has shown that since. ``clones`` is how often a mark was shown that its own device
+    cannot have.
     """
 
     id: DeviceId
@@ -52,8 +53,22 @@ class Device:
     revoked_at: datetime | None = None
     generation: int = 0
     serial: int = 0
-    basis: int = 0
+    mark: str = ""
+    basis: str = ""
+    repeats: int = 0
     clones: int = 0
+
+
+class Renewal(StrEnum):
+    """What came of showing a mark."""
+
+    GIVEN = "given"
+    NOT_OPEN = "the challenge is not open"
+    COPIED = "its licence was copied: another has renewed it"
+
+
+REPEATS_MOST = 5
+"""How often a device may show one mark again, because answers were lost on their way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,12 +84,21 @@ class Devices(Protocol):
     """The devices of accounts, and the challenges that they answer."""
 
     def challenge(
-        self, account_id: AccountId, challenge: str, *, now: datetime, until: datetime
+        self,
+        account_id: AccountId,
+        challenge: str,
+        *,
+        now: datetime,
+        until: datetime,
+        device_id: DeviceId | None = None,
     ) -> None:
-        """Remember a challenge for an account, and forget those that have ended."""
+        """Remember a challenge for an account, and forget those that have ended.
+
+        One for a device takes the place of those before.
+        """
 
     def spend(self, account_id: AccountId, challenge: str, *, now: datetime) -> bool:
-        """Return whether a challenge was open; it never is again."""
+        """Return whether a challenge for a new device was open; it never is again."""
 
     def register(self, device: Device, limits: DeviceLimits) -> None:
         """Remember a new device. Raises DeviceExists, DevicesFull and TooManySwaps."""
@@ -86,13 +110,16 @@ class Devices(Protocol):
         """Return a device of an account. Raises DeviceNotFound, and DeviceRevoked."""
 
     def revoke(self, account_id: AccountId, device_id: DeviceId, *, now: datetime) -> None:
-        """Remove a device and its downloads. Raises DeviceNotFound."""
+        """Remove a device, its downloads, and the keys that are its own. Raises DeviceNotFound."""
 
-    def advance(self, device_id: DeviceId, shown: int, *, now: datetime) -> int | None:
-        """Return the serial of the next licence of a device that shows the one of serial ``shown``.
+    def renew(
+        self, device: Device, challenge: str, *, shown: str, mark: str, now: datetime
+    ) -> Renewal:
+        """Let ``mark`` be that of a device's newest licence, if it shows the newest before.
 
-        That is its newest, or, where the answer was lost, the one before. Any other one was
-        copied: it is counted, recorded, and None is returned.
+        Or, up to ``REPEATS_MOST`` times, where the answer was lost, the one before that. Any other
+        one was copied, which is counted and recorded. The challenge is spent with it, or neither.
+        Raises DeviceRevoked.
         """
 
 
@@ -160,7 +187,7 @@ class DownloadedTrack:
     """A track of a download, and how far it is sealed.
 
     ``generation`` is that of the device when its ``standing`` last changed, ``code`` the error that
-    took it away.
+    took it away. ``licensed_until`` is when the newest licence for it ends.
     """
 
     download_id: DownloadId
@@ -170,6 +197,7 @@ class DownloadedTrack:
     sealed: bool
     standing: Standing = Standing.ACTIVE
     code: str | None = None
+    licensed_until: datetime | None = None
     generation: int = 0
 
 
@@ -218,15 +246,22 @@ class Downloads(Protocol):
         """Return the content keys of all that a device has not removed, each once, by id."""
 
     def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
-        """Return the tracks of a device that changed after its generation ``since``."""
+        """Return the tracks of a device that changed after its generation ``since``.
 
-    def judge(
-        self, device_id: DeviceId, verdicts: Mapping[TrackId, str | None], *, now: datetime
-    ) -> int:
-        """Note which tracks of a device were taken away, with the error's code, or given back.
-
-        Return the generation of the device.
+        From 0 on, none that was removed.
         """
+
+    def count(self, device_id: DeviceId) -> int:
+        """Return how many tracks a device has not removed."""
+
+    def judge(self, device_id: DeviceId, verdicts: Mapping[ContentKeyId, str | None]) -> int:
+        """Note what was taken away from a device, with the error's code, or given back.
+
+        Return the generation of the device. Raises DeviceRevoked.
+        """
+
+    def license(self, device_id: DeviceId, ends: Mapping[ContentKeyId, datetime]) -> None:
+        """Note until when a device was given licences for content keys."""
 
     # ----------------------------------------------------------------------- sealing
 

@@ -8,12 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from catalogue import errors
 from catalogue.errors import DeviceUnfit
-from catalogue.nouns import AccountId
 from catalogue.offline import Device, DeviceId, DeviceKind, DeviceLimits
 from catalogue.permissions import Action, require
 from origin.access import SESSION_REFUSALS, Parts, Signed, counted
 from origin.problems import responses
-from origin.services import Services
 from origin.throttle import Category
 from protection.encoding import encode_bytes
 from protection.possession import (
@@ -41,7 +39,7 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _KEY_MAX, _PROOF_MAX, _CHALLENGE_MAX = 90, 90, 60
 _REFUSALS = (*SESSION_REFUSALS, errors.RoleMayNot, errors.Unavailable)
 
-ShortText = Annotated[str, Field(max_length=_CHALLENGE_MAX)]
+ShortText = Annotated[str, Field(max_length=_CHALLENGE_MAX, pattern=_PRINTABLE)]
 Proof = Annotated[str, Field(max_length=_PROOF_MAX)]
 
 
@@ -50,6 +48,14 @@ class Challenge(BaseModel):
 
     challenge: str
     expires_at: datetime
+
+
+class ChallengeWanted(BaseModel):
+    """What a challenge is for: a device of the account, or a new one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    device_id: ShortText | None = None
 
 
 class Registration(BaseModel):
@@ -85,13 +91,14 @@ class DeviceList(BaseModel):
     most: int
 
 
-@router.post("/challenges", status_code=201, responses=responses(*_REFUSALS))
-def make_challenge(own: Signed, parts: Parts) -> Challenge:
-    """Return what a device of this account signs next."""
+@router.post("/challenges", status_code=201, responses=responses(*_REFUSALS, errors.RequestInvalid))
+def make_challenge(wanted: ChallengeWanted, own: Signed, parts: Parts) -> Challenge:
+    """Return what a device signs next; one for a device ends those that it had before."""
     require(own.account.role, Action.DOWNLOAD)
     challenge, now = encode_bytes(random_bytes(CHALLENGE_BYTES)), parts.now()
     until = now + CHALLENGE_LIFE
-    parts.devices.challenge(own.account.id, challenge, now=now, until=until)
+    device_id = None if wanted.device_id is None else DeviceId(wanted.device_id)
+    parts.devices.challenge(own.account.id, challenge, now=now, until=until, device_id=device_id)
     return Challenge(challenge=challenge, expires_at=until)
 
 
@@ -116,7 +123,8 @@ def register_device(said: Registration, own: Signed, parts: Parts) -> DeviceShow
         raise DeviceUnfit("One key cannot be for both.")
     now = parts.now()
     words = (said.name, said.kind, said.public_key, said.agreement_key)
-    spend_challenge(parts, own.account.id, said.challenge)
+    if not parts.devices.spend(own.account.id, said.challenge, now=now):
+        raise refuse_device("the challenge is not open")
     statement = build_statement(
         Purpose.REGISTER, own.account.id, said.challenge, "\n".join(words).encode()
     )
@@ -156,12 +164,6 @@ def remove_device(
     """Remove a device and its downloads: it gets no licence any more."""
     parts.devices.revoke(own.account.id, DeviceId(device_id), now=parts.now())
     return Response(status_code=204)
-
-
-def spend_challenge(parts: Services, account_id: AccountId, challenge: str) -> None:
-    """Return when a challenge was open, which it is no longer. Raises DeviceUntrusted."""
-    if not parts.devices.spend(account_id, challenge, now=parts.now()):
-        raise refuse_device("the challenge is not open")
 
 
 def _show(device: Device) -> DeviceShown:

@@ -16,8 +16,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from catalogue import errors
-from catalogue.errors import DownloadNotReady, QueueUnavailable, TrackNotFound
-from catalogue.keeping import choose_kept
+from catalogue.errors import DownloadNotReady, DownloadsFull, QueueUnavailable, TrackNotFound
+from catalogue.keeping import choose_kept, judge_kept
 from catalogue.licensing import Grant, Listener, Wish, grant_stream, listener_of
 from catalogue.nouns import AlbumId, Codec, RenditionId, Track, TrackId, Use
 from catalogue.offline import (
@@ -58,7 +58,7 @@ _TO_ROOT = "../../../.."
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _REFUSALS = (*SESSION_REFUSALS, errors.Unavailable)
 
-ShortId = Annotated[str, Field(max_length=60)]
+ShortId = Annotated[str, Field(max_length=60, pattern=_PRINTABLE)]
 
 
 class DownloadWanted(BaseModel):
@@ -97,6 +97,7 @@ class DownloadedTrackShown(BaseModel):
     sealed: bool
     standing: Standing
     code: str | None
+    licensed_until: datetime | None = Field(description="when the newest licence for it ends")
 
 
 class TrackNotTaken(BaseModel):
@@ -180,6 +181,15 @@ def take_download(
         preferred=None if wanted.quality is None else wanted.quality.quality,
         codecs=() if wanted.codec is None else (wanted.codec,),
     )
+    held = parts.downloads.count(device.id)
+    if held + len(subject.track_ids) > TRACKS_OF_A_DEVICE:
+        # Before anything is made that it has no room for.
+        raise DownloadsFull(
+            f"The device holds {held} tracks.",
+            held=held,
+            more=len(subject.track_ids),
+            most=TRACKS_OF_A_DEVICE,
+        )
     keys, left_out = _choose(parts, subject, listener, wish, device.id)
     download_id = DownloadId(parts.new_id("dwn"))
     download = Download(
@@ -254,6 +264,9 @@ def get_sealed_manifest(
     kept = _find_track(download, track_id)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
     (brief,) = _briefs(parts, [kept.track_id]).values()
+    fault = judge_kept(brief.track, kept.key.quality, listener, now=parts.now()).fault
+    if fault is not None:
+        raise fault
     grant = grant_stream(brief.track, listener, use=Use.DOWNLOAD, now=parts.now())
     if not kept.sealed:
         raise DownloadNotReady(
@@ -405,6 +418,7 @@ def _show(download: Download) -> DownloadShown:
                 sealed=each.sealed,
                 standing=each.standing,
                 code=each.code,
+                licensed_until=each.licensed_until,
             )
             for each in tracks
         ],

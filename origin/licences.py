@@ -10,21 +10,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogue import errors
 from catalogue.keeping import RENEW_AFTER, Verdict, judge_kept
 from catalogue.licensing import Listener, listener_of
-from catalogue.nouns import TrackId
 from catalogue.offline import (
+    ContentKeyId,
     Device,
     DeviceId,
     DownloadedTrack,
+    Renewal,
     Standing,
     StoredContentKey,
 )
 from catalogue.permissions import Action, require
 from origin.access import SESSION_REFUSALS, Parts, Signed, Territory, counted
-from origin.devices import Proof, ShortText, spend_challenge
+from origin.devices import Proof, ShortText
 from origin.problems import responses
 from origin.services import Services
 from origin.throttle import Category
 from protection.content_keys import WrappedKey
+from protection.encoding import encode_bytes
 from protection.licences import LicensedTrack, Terms
 from protection.possession import (
     Purpose,
@@ -33,21 +35,24 @@ from protection.possession import (
     verify_statement,
 )
 from protection.refusing import refuse_device
+from protection.tokens import random_bytes
 
 router = APIRouter(prefix="/v1", tags=["licences"], responses=responses(errors.TooManyRequests))
 _counted = [counted(Category.LIBRARY)]
 
 TRACKS_OF_A_LICENCE = 500
+_MARK_BYTES, _MARK_MAX = 16, 24
+_MOST = (1 << 31) - 1
 _REFUSALS = (*SESSION_REFUSALS, errors.DeviceNotFound, errors.DeviceRevoked, errors.Unavailable)
 
 
 class LicenceWanted(BaseModel):
-    """A device that wants licences for what it keeps; ``serial`` is that of those it has, or 0."""
+    """A device that wants licences for what it keeps; ``mark`` is that of those it has, if any."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     device_id: ShortText
-    serial: int = Field(ge=0)
+    mark: str = Field(max_length=_MARK_MAX, pattern=r"^[A-Za-z0-9_-]*$")
     challenge: ShortText
     signature: Proof
 
@@ -56,6 +61,7 @@ class TrackRefused(BaseModel):
     """A track that the device may not keep now, and the code of the error why."""
 
     track_id: str
+    key_id: str
     code: str
 
 
@@ -63,7 +69,7 @@ class LicencesGiven(BaseModel):
     """Licences for all that a device may keep, each of up to 500 tracks."""
 
     licences: list[str] = Field(description="JWS in compact form: docs/formats.md")
-    serial: int
+    mark: str = Field(description="to be shown for the next ones")
     generation: int
     refused: list[TrackRefused]
 
@@ -76,13 +82,13 @@ class TrackChanged(BaseModel):
     key_id: str
     standing: Standing
     code: str | None = Field(description="of the error why it was revoked")
+    kept: bool = Field(description="whether any download of the device still has it")
 
 
 class Synced(BaseModel):
-    """What changed for a device; ``serial`` is that of its newest licences."""
+    """What changed for a device."""
 
     generation: int
-    serial: int
     server_time: datetime
     tracks: list[TrackChanged]
 
@@ -111,36 +117,39 @@ def give_licences(
 ) -> LicencesGiven:
     """Return licences for all that a device keeps and still may, in one call.
 
-    Plan, rights, takedowns and the device's own licence are looked at anew. What it may not keep is
-    told, and gone at its next sync.
+    Plan, rights, takedowns and the device itself are looked at anew. What it may not keep is told
+    here, and at its next sync.
     """
     require(own.account.role, Action.DOWNLOAD)
-    device = parts.devices.get(own.account.id, DeviceId(said.device_id))
-    spend_challenge(parts, own.account.id, said.challenge)
+    device, mark = parts.devices.get(own.account.id, DeviceId(said.device_id)), _make_mark()
     statement = build_statement(
         Purpose.LICENCE,
         own.account.id,
         said.challenge,
-        f"{said.device_id}\n{said.serial}".encode(),
+        f"{said.device_id}\n{said.mark}".encode(),
     )
     verify_statement(parse_device_key(device.public_key), statement, said.signature)
-    serial = parts.devices.advance(device.id, said.serial, now=parts.now())
-    if serial is None:
-        raise refuse_device("its licence was copied: another has renewed it")
+    renewal = parts.devices.renew(
+        device, said.challenge, shown=said.mark, mark=mark, now=parts.now()
+    )
+    if renewal is not Renewal.GIVEN:
+        raise refuse_device(renewal)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
     keys = parts.downloads.kept(device.id)
     verdicts = _judge(parts, keys, listener)
     generation = _note(parts, device, verdicts)
-    granted = [key for key in keys if verdicts[key.track_id].fault is None]
-    sign = _Signing(parts, device, listener, serial=serial, generation=generation)
+    granted = [key for key in keys if verdicts[key.id].fault is None]
+    sign = _Signing(parts, device, listener, mark=mark, generation=generation)
+    licences = [sign.licence(batch, verdicts) for batch in _batches(granted)]
+    parts.downloads.license(device.id, {key.id: verdicts[key.id].until for key in granted})
     return LicencesGiven(
-        licences=[sign.licence(batch, verdicts) for batch in _batches(granted)],
-        serial=serial,
+        licences=licences,
+        mark=mark,
         generation=generation,
         refused=[
-            TrackRefused(track_id=track_id, code=verdict.fault.code)
-            for track_id, verdict in verdicts.items()
-            if verdict.fault is not None
+            TrackRefused(track_id=key.track_id, key_id=key.id, code=fault.code)
+            for key in keys
+            if (fault := verdicts[key.id].fault) is not None
         ],
     )
 
@@ -153,45 +162,45 @@ def sync(
     own: Signed,
     parts: Parts,
     territory: Territory,
-    since: Annotated[int, Query(ge=0, description="the generation that it knows")] = 0,
+    since: Annotated[int, Query(ge=0, le=_MOST, description="the generation that it knows")] = 0,
 ) -> Synced:
     """Return what was added, removed, revoked and given back since a device last asked.
 
-    Everything it keeps is judged anew: what it may not keep any more is among what changed.
+    Everything it keeps is judged anew: what it may not keep any more is among what changed. From
+    the generation 0 on, all that it has is told.
     """
     device = parts.devices.get(own.account.id, DeviceId(device_id))
     listener = listener_of(own.account, session=own.session.id, territory=territory)
-    generation = _note(parts, device, _judge(parts, parts.downloads.kept(device.id), listener))
+    keys = parts.downloads.kept(device.id)
+    generation = _note(parts, device, _judge(parts, keys, listener))
     changed = parts.downloads.changes(device.id, since=since)
+    # What was taken meanwhile is among the changes, and what was removed is not kept for that.
+    kept = {key.id for key in parts.downloads.kept(device.id)}
+    kept |= {each.key.id for each in changed if each.standing is not Standing.REMOVED}
     return Synced(
         generation=generation,
-        serial=device.serial,
         server_time=parts.now(),
-        tracks=[_show(each) for each in changed],
+        tracks=[_show(each, kept=each.key.id in kept) for each in changed],
     )
 
 
 def _judge(
     parts: Services, keys: Sequence[StoredContentKey], listener: Listener
-) -> Mapping[TrackId, Verdict]:
-    """Return whether each track may still be kept, in the best quality that is kept of it."""
+) -> Mapping[ContentKeyId, Verdict]:
+    """Return whether what each content key seals may still be kept, and until which second."""
     now = parts.now()
-    found: dict[TrackId, Verdict] = {}
+    found: dict[ContentKeyId, Verdict] = {}
     # Tracks with equal rights are kept until the same time.
     alike: dict[object, Verdict] = {}
     for batch in _batches(keys):
         tracks = parts.tracks.listed([key.track_id for key in batch])
         for key in batch:
             track = tracks[key.track_id]
-            rights = track.metadata.rights, track.taken_down_at, track.owner, track.label
-            verdict = alike.get((rights, key.quality))
-            if verdict is None:
-                verdict = judge_kept(track, key.quality, listener, now=now)
+            said = track.metadata.rights, track.taken_down_at, track.owner, track.label, key.quality
+            verdict = alike.get(said) or judge_kept(track, key.quality, listener, now=now)
             if verdict.fault is None:
-                alike[rights, key.quality] = verdict
-            known = found.get(key.track_id)
-            if known is None or known.fault is None:
-                found[key.track_id] = verdict
+                alike[said] = verdict
+            found[key.id] = verdict
     return found
 
 
@@ -200,25 +209,31 @@ def _batches(keys: Sequence[StoredContentKey]) -> Iterator[Sequence[StoredConten
         yield keys[start : start + TRACKS_OF_A_LICENCE]
 
 
-def _note(parts: Services, device: Device, verdicts: Mapping[TrackId, Verdict]) -> int:
+def _note(parts: Services, device: Device, verdicts: Mapping[ContentKeyId, Verdict]) -> int:
     said = {
-        track_id: None if verdict.fault is None else verdict.fault.code
-        for track_id, verdict in verdicts.items()
+        key_id: None if verdict.fault is None else verdict.fault.code
+        for key_id, verdict in verdicts.items()
     }
-    return parts.downloads.judge(device.id, said, now=parts.now())
+    return parts.downloads.judge(device.id, said)
+
+
+def _make_mark() -> str:
+    return encode_bytes(random_bytes(_MARK_BYTES))
 
 
 class _Signing:
     """Licences of one device, given at one moment."""
 
     def __init__(
-        self, parts: Services, device: Device, listener: Listener, *, serial: int, generation: int
+        self, parts: Services, device: Device, listener: Listener, *, mark: str, generation: int
     ) -> None:
         self._parts, self._device, self._listener = parts, device, listener
-        self._serial, self._generation = serial, generation
+        self._mark, self._generation = mark, generation
         self._now = parts.now().replace(microsecond=0)
 
-    def licence(self, keys: Sequence[StoredContentKey], verdicts: Mapping[TrackId, Verdict]) -> str:
+    def licence(
+        self, keys: Sequence[StoredContentKey], verdicts: Mapping[ContentKeyId, Verdict]
+    ) -> str:
         """Return the licence for the tracks of some keys."""
         parts, device = self._parts, self._device
         tracks = [
@@ -227,7 +242,7 @@ class _Signing:
                 rendition=key.rendition_id,
                 tier=key.tier,
                 count=key.count,
-                until=verdicts[key.track_id].until.replace(microsecond=0),
+                until=verdicts[key.id].until,
                 key=parts.wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped)),
             )
             for key in keys
@@ -237,7 +252,7 @@ class _Signing:
             account=device.account_id,
             device=device.id,
             thumbprint=device.thumbprint,
-            serial=self._serial,
+            mark=self._mark,
             generation=self._generation,
             territory=self._listener.territory or "",
             issued_at=self._now,
@@ -247,11 +262,12 @@ class _Signing:
         return parts.licences.sign(terms, parse_device_key(device.agreement_key), tracks)
 
 
-def _show(track: DownloadedTrack) -> TrackChanged:
+def _show(track: DownloadedTrack, *, kept: bool) -> TrackChanged:
     return TrackChanged(
         download_id=track.download_id,
         track_id=track.track_id,
         key_id=track.key.id,
         standing=track.standing,
         code=track.code,
+        kept=kept,
     )

@@ -120,7 +120,7 @@ def load_device_keys(path: Path, passphrase: str) -> SoftwareKeys:
         cipher = AESGCM(_derive(passphrase, decode_bytes(said["salt"])))
         words = _associated(said["public_key"], said["agreement_key"])
         numbers = cipher.decrypt(decode_bytes(said["nonce"]), decode_bytes(said["sealed"]), words)
-    except (InvalidTag, ValueError, KeyError, TypeError) as fault:
+    except (InvalidTag, ValueError, KeyError, TypeError, RecursionError) as fault:
         raise refuse_download("the device's keys do not open with this passphrase") from fault
     curve = ec.SECP256R1()
     signing, agreement = (

@@ -3,13 +3,14 @@
 A licence is a JWS (RFC 7515, compact) with EdDSA over Ed25519 (RFC 8037), whose header is exactly
 ``{"alg":"EdDSA","kid":…,"typ":"lathe-licence+jws"}``. Its keys are wrapped twice: a set key of 32
 bytes for the device (HPKE, RFC 9180: base mode, P-256, HKDF-SHA256, AES-256-GCM; ``info`` names the
-licence, the device and its end), and each content key under the set key (AES key wrap, RFC 3394).
-So renewing many tracks costs one HPKE.
+licence, the device, its end, and what each track is licensed for), and each content key under the
+set key (AES key wrap, RFC 3394). So renewing many tracks costs one HPKE.
 """
 
+import hashlib
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -39,6 +40,7 @@ VERSION = 1
 
 _ALGORITHM = "EdDSA"
 _INFO = "lathe-licence-1"
+_BOUND = ("track", "rendition", "tier", "count", "exp", "kid")
 _SEED_BYTES, _SET_KEY_BYTES = 32, 32
 _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
@@ -57,17 +59,17 @@ class LicensedTrack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
-    """What a licence says beside its keys; ``serial`` grows with each that a device is given.
+    """What a licence says beside its keys; ``mark`` is that of all that are given at once.
 
-    ``generation`` is how often what the device may have had changed when it was made. Times are
-    whole seconds.
+    A device shows it for the next ones, and so tells a copy. ``generation`` is how often what the
+    device may have had changed when it was made. Times are whole seconds.
     """
 
     id: str
     account: str
     device: str
     thumbprint: str
-    serial: int
+    mark: str
     generation: int
     territory: str
     issued_at: datetime
@@ -97,7 +99,8 @@ class Licence:
         if entry is None:
             raise refuse_download("the licence does not name the key")
         try:
-            set_key = _SUITE.decrypt(self._set_key, private_key, _info(self.terms))
+            info = _info(self.terms, self._tracks.values())
+            set_key = _SUITE.decrypt(self._set_key, private_key, info)
             secret = aes_key_unwrap(set_key, decode_bytes(entry["key"]))
         except (InvalidTag, InvalidUnwrap, ValueError) as fault:
             raise refuse_download("its keys are wrapped for another device") from fault
@@ -131,32 +134,34 @@ class LicenceSigner:
     def sign(self, terms: Terms, agreement: DeviceKey, tracks: Sequence[LicensedTrack]) -> str:
         """Return the licence of a device for some tracks."""
         set_key = secrets.token_bytes(_SET_KEY_BYTES)
+        listed = [
+            {
+                "track": each.track,
+                "rendition": each.rendition,
+                "tier": each.tier,
+                "count": each.count,
+                "exp": _seconds(each.until),
+                "kid": each.key.id,
+                "key": encode_bytes(aes_key_wrap(set_key, each.key.secret)),
+            }
+            for each in tracks
+        ]
+        sealed = _SUITE.encrypt(set_key, agreement.key, _info(terms, listed))
         said = {
             "v": VERSION,
             "jti": terms.id,
             "sub": terms.account,
             "dev": terms.device,
             "jkt": terms.thumbprint,
-            "serial": terms.serial,
+            "mark": terms.mark,
             "gen": terms.generation,
             "territory": terms.territory,
             "iat": _seconds(terms.issued_at),
             "nbf": _seconds(terms.issued_at),
             "renew_after": _seconds(terms.renew_after),
             "exp": _seconds(terms.expires_at),
-            "enc": encode_bytes(_SUITE.encrypt(set_key, agreement.key, _info(terms))),
-            "tracks": [
-                {
-                    "track": each.track,
-                    "rendition": each.rendition,
-                    "tier": each.tier,
-                    "count": each.count,
-                    "exp": _seconds(each.until),
-                    "kid": each.key.id,
-                    "key": encode_bytes(aes_key_wrap(set_key, each.key.secret)),
-                }
-                for each in tracks
-            ],
+            "enc": encode_bytes(sealed),
+            "tracks": listed,
         }
         signed = f"{_encode(_header(self._kid))}.{_encode(said)}"
         signature = self._keys[self._kid].sign(signed.encode("ascii"))
@@ -191,7 +196,7 @@ def _build(said: Mapping[str, Any]) -> Licence:
         account=said["sub"],
         device=said["dev"],
         thumbprint=said["jkt"],
-        serial=said["serial"],
+        mark=said["mark"],
         generation=said["gen"],
         territory=said["territory"],
         issued_at=_instant(said["iat"]),
@@ -202,8 +207,11 @@ def _build(said: Mapping[str, Any]) -> Licence:
     return Licence(terms=terms, _set_key=decode_bytes(said["enc"]), _tracks=tracks)
 
 
-def _info(terms: Terms) -> bytes:
-    words = (_INFO, terms.id, terms.device, terms.thumbprint, _seconds(terms.expires_at))
+def _info(terms: Terms, tracks: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return what the set key is bound to: the licence, the device, and every track's terms."""
+    lines = (" ".join(str(each[name]) for name in _BOUND) for each in tracks)
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    words = (_INFO, terms.id, terms.device, terms.thumbprint, _seconds(terms.expires_at), digest)
     return "\n".join(map(str, words)).encode()
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from catalogue.auditing import Deed, record
@@ -14,6 +14,7 @@ from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.schema import (
     accounts,
     challenges,
+    content_keys,
     devices,
     download_tracks,
     downloads,
@@ -28,12 +29,13 @@ from catalogue.errors import (
 )
 from catalogue.nouns import AccountId
 from catalogue.offline import (
+    REPEATS_MOST,
     Device,
     DeviceId,
     DeviceKind,
     DeviceLimits,
     LabelPolicy,
-    Standing,
+    Renewal,
 )
 
 _POLICY = TypeAdapter(LabelPolicy)
@@ -46,23 +48,33 @@ class SqlDevices:
         self._engine = engine
 
     def challenge(
-        self, account_id: AccountId, challenge: str, *, now: datetime, until: datetime
+        self,
+        account_id: AccountId,
+        challenge: str,
+        *,
+        now: datetime,
+        until: datetime,
+        device_id: DeviceId | None = None,
     ) -> None:
         """See Devices.challenge."""
-        row = {"challenge": challenge, "account_id": account_id, "until": until}
+        row = {
+            "challenge": challenge,
+            "account_id": account_id,
+            "device_id": device_id or "",
+            "until": until,
+        }
+        gone = challenges.c.until <= now
+        if device_id is not None:
+            own = and_(challenges.c.account_id == account_id, challenges.c.device_id == device_id)
+            gone = or_(gone, own)
         with writing(self._engine) as connection:
-            connection.execute(delete(challenges).where(challenges.c.until <= now))
+            connection.execute(delete(challenges).where(gone))
             connection.execute(insert(challenges).values(**row))
 
     def spend(self, account_id: AccountId, challenge: str, *, now: datetime) -> bool:
         """See Devices.spend."""
-        own = and_(
-            challenges.c.challenge == challenge,
-            challenges.c.account_id == account_id,
-            challenges.c.until > now,
-        )
         with writing(self._engine) as connection:
-            return connection.execute(delete(challenges).where(own)).rowcount == 1
+            return _spend(connection, account_id, "", challenge, now)
 
     def register(self, device: Device, limits: DeviceLimits) -> None:
         """See Devices.register."""
@@ -118,37 +130,46 @@ class SqlDevices:
             gone = update(devices).where(own).values(revoked_at=now)
             if connection.execute(gone).rowcount != 1:
                 raise _not_found(device_id)
-            held = downloads.c.device_id == device_id
-            still = and_(held, downloads.c.removed_at.is_(None))
+            still = and_(downloads.c.device_id == device_id, downloads.c.removed_at.is_(None))
             connection.execute(update(downloads).where(still).values(removed_at=now))
-            connection.execute(
-                update(download_tracks)
-                .where(download_tracks.c.device_id == device_id)
-                .values(standing=Standing.REMOVED)
-            )
+            had = download_tracks.c.device_id == device_id
+            connection.execute(delete(download_tracks).where(had))
+            connection.execute(delete(content_keys).where(content_keys.c.owner == device_id))
             entry = record(Deed.DEVICE_REVOKED, device_id, now=now, account=account_id)
             keep(connection, entry)
 
-    def advance(self, device_id: DeviceId, shown: int, *, now: datetime) -> int | None:
-        """See Devices.advance."""
-        own = devices.c.id == device_id
+    def renew(
+        self, device: Device, challenge: str, *, shown: str, mark: str, now: datetime
+    ) -> Renewal:
+        """See Devices.renew."""
+        own = devices.c.id == device.id
         with writing(self._engine) as connection:
             row = connection.execute(select(devices).where(own).with_for_update()).one()
-            if shown in (row.serial, row.basis):
-                given = {"serial": row.serial + 1, "basis": shown, "seen_at": now}
+            if row.revoked_at is not None:
+                raise DeviceRevoked("It was removed.", device=device.id)
+            if not _spend(connection, device.account_id, device.id, challenge, now):
+                return Renewal.NOT_OPEN
+            again = shown != row.mark
+            if shown == row.mark or (shown == row.basis and row.repeats < REPEATS_MOST):
+                given = {
+                    "serial": row.serial + 1,
+                    "mark": mark,
+                    "basis": shown,
+                    "repeats": row.repeats + 1 if again else 0,
+                    "seen_at": now,
+                }
                 connection.execute(update(devices).where(own).values(**given))
-                return int(row.serial) + 1
+                return Renewal.GIVEN
             connection.execute(update(devices).where(own).values(clones=devices.c.clones + 1))
             entry = record(
                 Deed.DEVICE_CLONED,
-                device_id,
+                device.id,
                 now=now,
                 account=row.account_id,
-                shown=shown,
                 newest=row.serial,
             )
             keep(connection, entry)
-        return None
+        return Renewal.COPIED
 
 
 class SqlPolicies:
@@ -172,6 +193,18 @@ class SqlPolicies:
             if not insert_new(connection, label_policies, {"label": label, "policy": said}):
                 connection.execute(own.values(policy=said))
             keep(connection, record(Deed.POLICY_SET, label, now=now, **said))
+
+
+def _spend(
+    connection: Connection, account_id: str, device_id: str, challenge: str, now: datetime
+) -> bool:
+    own = and_(
+        challenges.c.challenge == challenge,
+        challenges.c.account_id == account_id,
+        challenges.c.device_id == device_id,
+        challenges.c.until > now,
+    )
+    return connection.execute(delete(challenges).where(own)).rowcount == 1
 
 
 def _own(account_id: AccountId, device_id: DeviceId) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy import (
@@ -10,7 +9,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
-    Select,
     and_,
     func,
     insert,
@@ -40,6 +38,7 @@ _TRACKS = (
         download_tracks.c.download_id,
         download_tracks.c.standing,
         download_tracks.c.code,
+        download_tracks.c.licensed_until,
         download_tracks.c.generation,
         content_keys.c.sealed_bytes,
         content_keys.c.sealed_at.is_not(None).label("sealed"),
@@ -61,9 +60,11 @@ class SqlDownloads:
     ) -> Mapping[tuple[TrackId, RenditionId], StoredContentKey]:
         """See Downloads.keys."""
         found: dict[tuple[TrackId, RenditionId], StoredContentKey] = {}
+        # In one order for all, so that no two wait for each other.
+        ordered = sorted(wanted, key=_place)
         with writing(self._engine) as connection:
-            for start in range(0, len(wanted), _BATCH):
-                batch = {_place(key): key for key in wanted[start : start + _BATCH]}
+            for start in range(0, len(ordered), _BATCH):
+                batch = {_place(key): key for key in ordered[start : start + _BATCH]}
                 known = _read_keys(connection, batch)
                 for place, key in batch.items():
                     if place not in known:
@@ -77,13 +78,7 @@ class SqlDownloads:
         device_id = download.device_id
         with writing(self._engine) as connection:
             generation = _next_generation(connection, device_id)
-            active = and_(
-                download_tracks.c.device_id == device_id,
-                download_tracks.c.standing == Standing.ACTIVE,
-            )
-            held = connection.execute(
-                select(func.count()).select_from(download_tracks).where(active)
-            ).scalar_one()
+            held = _count(connection, device_id)
             if held + len(download.tracks) > most:
                 raise DownloadsFull(
                     f"The device holds {held} tracks.",
@@ -136,16 +131,24 @@ class SqlDownloads:
         """See Downloads.remove."""
         own = _own(account_id, download_id)
         with writing(self._engine) as connection:
-            gone = update(downloads).where(own).values(removed_at=now)
-            device_id = connection.execute(gone.returning(downloads.c.device_id)).scalar()
+            device_id = connection.execute(select(downloads.c.device_id).where(own)).scalar()
             if device_id is None:
                 raise _not_found(download_id)
+            # The device first, as everywhere.
             generation = _next_generation(connection, device_id)
+            gone = update(downloads).where(own).values(removed_at=now)
+            if connection.execute(gone).rowcount != 1:
+                raise _not_found(download_id)
             connection.execute(
                 update(download_tracks)
                 .where(download_tracks.c.download_id == download_id)
                 .values(standing=Standing.REMOVED, generation=generation)
             )
+
+    def count(self, device_id: DeviceId) -> int:
+        """See Downloads.count."""
+        with reading(self._engine) as connection:
+            return _count(connection, device_id)
 
     def kept(self, device_id: DeviceId) -> list[StoredContentKey]:
         """See Downloads.kept."""
@@ -162,43 +165,55 @@ class SqlDownloads:
         changed = and_(
             download_tracks.c.device_id == device_id, download_tracks.c.generation > since
         )
+        if not since:
+            changed = and_(changed, download_tracks.c.standing != Standing.REMOVED)
         with reading(self._engine) as connection:
             return [_build_track(row) for row in connection.execute(_TRACKS.where(changed))]
 
-    def judge(
-        self, device_id: DeviceId, verdicts: Mapping[TrackId, str | None], *, now: datetime
-    ) -> int:
+    def judge(self, device_id: DeviceId, verdicts: Mapping[ContentKeyId, str | None]) -> int:
         """See Downloads.judge."""
+        key_id, code = download_tracks.c.content_key_id, download_tracks.c.code
         with writing(self._engine) as connection:
-            current = select(devices.c.generation).where(devices.c.id == device_id)
-            generation = int(connection.execute(current.with_for_update()).scalar_one())
+            generation = _lock(connection, device_id)
             kept = and_(
                 download_tracks.c.device_id == device_id,
                 download_tracks.c.standing != Standing.REMOVED,
             )
-            rows = connection.execute(
-                select(download_tracks.c.track_id, download_tracks.c.code).where(kept).distinct()
-            ).all()
-            turned = [
-                (row.track_id, verdicts[row.track_id])
-                for row in rows
-                if row.track_id in verdicts and verdicts[row.track_id] != row.code
-            ]
+            query = select(key_id, code).where(kept)
+            if all(said is None for said in verdicts.values()):
+                # Nothing is taken away: as a rule nothing was, either.
+                query = query.where(code.is_not(None))
+            turned: dict[str | None, list[str]] = {}
+            for key, known in connection.execute(query.distinct()):
+                if key in verdicts and verdicts[key] != known:
+                    turned.setdefault(verdicts[key], []).append(key)
             if not turned:
                 return generation
             generation = _next_generation(connection, device_id)
-            turned.sort(key=lambda each: str(each[1]))
-            for code, group in groupby(turned, key=lambda each: each[1]):
+            for said, ids in turned.items():
                 told = {
-                    "standing": Standing.ACTIVE if code is None else Standing.REVOKED,
-                    "code": code,
+                    "standing": Standing.ACTIVE if said is None else Standing.REVOKED,
+                    "code": said,
                     "generation": generation,
                 }
-                ids = [track_id for track_id, _ in group]
                 for start in range(0, len(ids), _BATCH):
-                    these = download_tracks.c.track_id.in_(ids[start : start + _BATCH])
+                    these = key_id.in_(ids[start : start + _BATCH])
                     connection.execute(update(download_tracks).where(kept, these).values(**told))
         return generation
+
+    def license(self, device_id: DeviceId, ends: Mapping[ContentKeyId, datetime]) -> None:
+        """See Downloads.license."""
+        by_end: dict[datetime, list[ContentKeyId]] = {}
+        for key_id, end in ends.items():
+            by_end.setdefault(end, []).append(key_id)
+        own = download_tracks.c.device_id == device_id
+        with writing(self._engine) as connection:
+            _lock(connection, device_id)
+            for end, ids in by_end.items():
+                for start in range(0, len(ids), _BATCH):
+                    these = download_tracks.c.content_key_id.in_(ids[start : start + _BATCH])
+                    noted = update(download_tracks).where(own, these).values(licensed_until=end)
+                    connection.execute(noted)
 
     # ----------------------------------------------------------------------- sealing
 
@@ -265,8 +280,27 @@ class SqlDownloads:
                 connection.execute(own.values(kek=key.kek, wrapped=key.wrapped))
 
 
+def _lock(connection: Connection, device_id: str) -> int:
+    """Return the generation of a device, which nobody else changes meanwhile."""
+    here = and_(devices.c.id == device_id, devices.c.revoked_at.is_(None))
+    query = select(devices.c.generation).where(here).with_for_update()
+    generation = connection.execute(query).scalar()
+    if generation is None:
+        raise DeviceRevoked("It was removed.", device=device_id)
+    return int(generation)
+
+
+def _count(connection: Connection, device_id: str) -> int:
+    has = and_(
+        download_tracks.c.device_id == device_id,
+        download_tracks.c.standing != Standing.REMOVED,
+    )
+    query = select(func.count()).select_from(download_tracks).where(has)
+    return int(connection.execute(query).scalar_one())
+
+
 def _next_generation(connection: Connection, device_id: str) -> int:
-    """Return the next generation of a device, which nobody else changes meanwhile."""
+    """Return the next generation of a device, and lock it."""
     here = and_(devices.c.id == device_id, devices.c.revoked_at.is_(None))
     grown = update(devices).where(here).values(generation=devices.c.generation + 1)
     generation = connection.execute(grown.returning(devices.c.generation)).scalar()
@@ -279,9 +313,11 @@ def _read_downloads(connection: Connection, own: ColumnElement[bool]) -> list[Do
     order = downloads.c.created_at, downloads.c.id
     rows = connection.execute(select(downloads).where(own).order_by(*order)).all()
     found: dict[str, list[DownloadedTrack]] = {row.id: [] for row in rows}
-    query: Select[Any] = _TRACKS.join(downloads, downloads.c.id == download_tracks.c.download_id)
-    for row in connection.execute(query.where(own)):
-        found[row.download_id].append(_build_track(row))
+    # Those that were found, whatever has come or gone meanwhile.
+    for start in range(0, len(rows), _BATCH):
+        these = download_tracks.c.download_id.in_(list(found)[start : start + _BATCH])
+        for row in connection.execute(_TRACKS.where(these)):
+            found[row.download_id].append(_build_track(row))
     return [
         Download(
             id=DownloadId(row.id),
@@ -363,6 +399,7 @@ def _build_track(row: Row[Any]) -> DownloadedTrack:
         sealed=bool(row.sealed),
         standing=Standing(row.standing),
         code=row.code,
+        licensed_until=row.licensed_until,
         generation=row.generation,
     )
 

@@ -21,11 +21,11 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from catalogue.breaker import Breaker
-from catalogue.errors import CatalogueUnavailable, SettingsInvalid
+from catalogue.errors import CatalogueUnavailable, RequestInvalid, SettingsInvalid
 
 _BREAKER, _READER = "lathe_breaker", "lathe_reader"
 _BUSY_TIMEOUT_S = 30
@@ -166,3 +166,6 @@ def _translated() -> Iterator[None]:
         yield
     except (InterfaceError, OperationalError) as fault:
         raise CatalogueUnavailable(f"The database does not answer: {fault.orig}.") from fault
+    except DataError as fault:
+        # A NUL in a text, say, which PostgreSQL has no place for.
+        raise RequestInvalid("A value is none that the catalogue can hold.") from fault

@@ -309,7 +309,9 @@ devices = Table(
     Column("revoked_at", Instant),
     Column("generation", Integer, nullable=False),
     Column("serial", Integer, nullable=False),
-    Column("basis", Integer, nullable=False),
+    Column("mark", String(24), nullable=False),
+    Column("basis", String(24), nullable=False),
+    Column("repeats", Integer, nullable=False),
     Column("clones", Integer, nullable=False),
 )
 
@@ -318,6 +320,8 @@ challenges = Table(
     tables,
     Column("challenge", String(60), primary_key=True),
     Column("account_id", ForeignKey("accounts.id"), nullable=False),
+    # Nothing for one that a new device answers.
+    Column("device_id", String(40), nullable=False),
     Column("until", Instant, nullable=False, index=True),
 )
 
@@ -367,6 +371,7 @@ download_tracks = Table(
     Column("content_key_id", ForeignKey("content_keys.id"), nullable=False),
     Column("standing", String(12), nullable=False),
     Column("code", String(60)),
+    Column("licensed_until", Instant),
     Column("generation", Integer, nullable=False),
     Index(None, "device_id", "generation"),
 )

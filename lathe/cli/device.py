@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def take(
 @command.command("sync")
 @_online
 def sync(folder: Path, passphrase: str, token: str) -> None:
-    """Renew the licences, and remove what this device may not keep any more."""
+    """Renew the licences, say what changed, and remove what no download has any more."""
     shelf = _open(folder, passphrase)
     with _keeper(shelf.registered().origin, token) as keeper:
         changed = keeper.sync(shelf)["tracks"]
@@ -104,11 +105,11 @@ def sync(folder: Path, passphrase: str, token: str) -> None:
 def list_kept(folder: Path, passphrase: str, as_json: bool) -> None:
     """Say which tracks are on this device."""
     for kept in _open(folder, passphrase).kept():
-        track, tier = kept.manifest["track"], kept.manifest["tier"]
+        said = kept.said
         if as_json:
-            click.echo(json.dumps({**track, "tier": tier}, ensure_ascii=False))
+            click.echo(json.dumps(asdict(said), ensure_ascii=False))
         else:
-            click.echo(f"{track['id']}  {tier}  {track['artist']}: {track['title']}")
+            click.echo(f"{said.track_id}  {said.tier}  {said.artist}: {said.title}")
 
 
 def _open(folder: Path, passphrase: str) -> Any:

@@ -1,6 +1,5 @@
 """What a device does online: register, download, renew its licences, and learn what changed."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from catalogue.errors import LatheError, OriginUnavailable, Unexpected, leaves
+from catalogue.errors import DeviceExists, LatheError, OriginUnavailable, Unexpected, leaves
 from catalogue.offline import DeviceKind
 from lathe.client.shelf import Registered, Shelf, write_whole
 from protection.device_keys import make_device_keys, save_device_keys
@@ -51,7 +50,7 @@ class Keeper:
             save_device_keys(make_device_keys(), path, passphrase)
         shelf = Shelf.open(folder, passphrase)
         account = self._ask("GET", "/v1/account")["id"]
-        challenge = self._challenge()
+        challenge = self._challenge(None)
         words = (name, kind, shelf.keys.public_key, shelf.keys.agreement_key)
         statement = build_statement(Purpose.REGISTER, account, challenge, "\n".join(words).encode())
         said = {
@@ -62,7 +61,11 @@ class Keeper:
             "challenge": challenge,
             "signature": shelf.keys.sign(statement),
         }
-        device = self._ask("POST", "/v1/devices", json=said)
+        try:
+            device = self._ask("POST", "/v1/devices", json=said)
+        except DeviceExists:
+            # It was registered, and the answer was lost.
+            device = self._find(shelf)
         pinned = self._ask("GET", "/v1/licences/keys")["keys"]
         shelf.remember(
             Registered(
@@ -105,51 +108,68 @@ class Keeper:
             report(Fetched(bytes_done=done, bytes=total))
 
         for track in tracks:
-            folder = shelf.folder_of(track["key_id"])
-            if (folder / "manifest.json").exists():
+            key_id = track["key_id"]
+            if shelf.has(key_id):
                 note(track["size_bytes"])
                 continue
             path = f"/v1/downloads/{download_id}/tracks/{track['track_id']}"
             manifest = self._ask("GET", path)
+            folder = shelf.folder_of(key_id)
             self._fetch_track(urljoin(str(self._http.base_url), path), manifest, folder, note)
+            shelf.keep_manifest(key_id, manifest)
 
     def renew(self, shelf: Shelf) -> dict[str, Any]:
-        """Get licences for all that the device keeps, and return what it may not keep any more."""
-        known = shelf.registered()
-        challenge = self._challenge()
-        statement = build_statement(
-            Purpose.LICENCE, known.account, challenge, f"{known.device}\n{known.serial}".encode()
-        )
-        said = {
-            "device_id": known.device,
-            "serial": known.serial,
-            "challenge": challenge,
-            "signature": shelf.keys.sign(statement),
-        }
-        given = self._ask("POST", "/v1/licences", json=said)
-        pinned = self._ask("GET", "/v1/licences/keys")["keys"]
-        # The keys that were pinned first vouch for the origin; it may add to them, not replace.
-        shelf.keep_licences(given["licences"])
-        shelf.remember(replace(known, serial=given["serial"], pinned={**pinned, **known.pinned}))
+        """Get licences for all that the device keeps, and return what it may not keep any more.
+
+        The origin, as TLS vouches for it, says anew which keys sign licences; those that are given
+        are verified before those before are given up.
+        """
+        with shelf.alone():
+            known = shelf.registered()
+            challenge = self._challenge(known.device)
+            words = f"{known.device}\n{known.mark}".encode()
+            statement = build_statement(Purpose.LICENCE, known.account, challenge, words)
+            said = {
+                "device_id": known.device,
+                "mark": known.mark,
+                "challenge": challenge,
+                "signature": shelf.keys.sign(statement),
+            }
+            given = self._ask("POST", "/v1/licences", json=said)
+            told = self._ask("GET", "/v1/licences/keys")["keys"]
+            pinned = replace(known, pinned=told, mark=given["mark"])
+            shelf.verify(given["licences"], pinned)
+            shelf.keep_licences(given["licences"])
+            shelf.remember(pinned)
         return given
 
     def sync(self, shelf: Shelf) -> dict[str, Any]:
-        """Learn what changed, and remove what the device does not keep any more."""
-        known = shelf.registered()
-        said = {"device_id": known.device, "since": known.generation}
-        found = self._ask("GET", "/v1/downloads/sync", params=said)
-        gone = {each["key_id"] for each in found["tracks"] if each["standing"] == "removed"}
-        here = {each["key_id"] for each in found["tracks"] if each["standing"] != "removed"}
-        for key_id in gone - here:
-            shelf.discard(key_id)
-        now = datetime.fromisoformat(found["server_time"]).timestamp()
-        shelf.remember(
-            replace(known, generation=found["generation"], seen_at=max(known.seen_at, now))
-        )
+        """Learn what changed and what time it is, and remove what no download has any more."""
+        with shelf.alone():
+            known = shelf.registered()
+            said = {"device_id": known.device, "since": known.generation}
+            found = self._ask("GET", "/v1/downloads/sync", params=said)
+            told = {each["key_id"]: bool(each["kept"]) for each in found["tracks"]}
+            # Who knows nothing yet is told all that it has.
+            has = bool(known.generation)
+            for kept in list(shelf.kept()):
+                if not told.get(kept.key_id, has):
+                    shelf.discard(kept.key_id)
+            seen_at = datetime.fromisoformat(found["server_time"]).timestamp()
+            shelf.remember(replace(known, generation=found["generation"], seen_at=seen_at))
         return found
 
-    def _challenge(self) -> str:
-        return str(self._ask("POST", "/v1/devices/challenges")["challenge"])
+    def _find(self, shelf: Shelf) -> dict[str, Any]:
+        """Return the device that has these keys. Raises DeviceExists."""
+        for device in self._ask("GET", "/v1/devices")["devices"]:
+            if device["thumbprint"] == shelf.keys.thumbprint:
+                found: dict[str, Any] = device
+                return found
+        raise DeviceExists("Its key is known, and not this account's.")
+
+    def _challenge(self, device: str | None) -> str:
+        said = {"device_id": device}
+        return str(self._ask("POST", "/v1/devices/challenges", json=said)["challenge"])
 
     def _fetch_track(
         self,
@@ -164,14 +184,29 @@ class Keeper:
             if not _NAME.fullmatch(stored["name"]):
                 raise refuse_download("the manifest names what is no sealed object")
             path = folder / stored["name"]
-            if not path.exists() or path.stat().st_size != stored["size_bytes"]:
-                self._fetch_object(urljoin(url, manifest["base_url"] + stored["name"]), path)
-            note(stored["size_bytes"])
-        write_whole(folder / "manifest.json", json.dumps(manifest).encode())
+            size_bytes = int(stored["size_bytes"])
+            if not path.exists() or path.stat().st_size != size_bytes:
+                self._fetch_object(
+                    urljoin(url, manifest["base_url"] + stored["name"]), path, size_bytes
+                )
+            note(size_bytes)
 
-    def _fetch_object(self, url: str, path: Path) -> None:
-        answer = self._reach("GET", url)
-        write_whole(path, answer.content)
+    def _fetch_object(self, url: str, path: Path, size_bytes: int) -> None:
+        try:
+            with self._http.stream("GET", url) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _named(answer)
+                data = bytearray()
+                for piece in answer.iter_bytes():
+                    data += piece
+                    if len(data) > size_bytes:
+                        break
+        except httpx.TransportError as fault:
+            raise OriginUnavailable("It cannot be reached.", tool=type(fault).__name__) from fault
+        if len(data) != size_bytes:
+            raise refuse_download("a sealed object is not as long as its manifest says")
+        write_whole(path, bytes(data))
 
     def _ask(self, method: str, path: str, **said: Any) -> dict[str, Any]:
         found: dict[str, Any] = self._reach(method, path, **said).json()

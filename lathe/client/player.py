@@ -2,13 +2,13 @@
 
 import struct
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 from catalogue.errors import LatheError
-from lathe.client.shelf import Shelf
+from lathe.client.shelf import Said, Shelf
 from pipeline.playback import stream_joined
 from protection.refusing import refuse_download
 
@@ -25,10 +25,22 @@ def play_kept(shelf: Shelf, track_id: str, output: Path | IO[bytes], *, now: dat
     """
     kept = shelf.find(track_id)
     pieces = shelf.opened(kept, now)
-    said = kept.manifest
-    width = _CD_BYTES if said["bits"] == _CD_BITS else _HIRES_BYTES
-    channels, rate_hz, samples = (int(said[each]) for each in ("channels", "rate_hz", "samples"))
-    left_bytes = samples * channels * width
+    if not isinstance(output, Path):
+        _decode(kept.said, pieces, output)
+        return kept.said.samples
+    draft = output.with_name(f".{output.name}.{uuid4().hex}")
+    try:
+        with open(draft, "wb") as sound:
+            _decode(kept.said, pieces, sound)
+        draft.replace(output)
+    finally:
+        draft.unlink(missing_ok=True)
+    return kept.said.samples
+
+
+def _decode(said: Said, pieces: Iterator[bytes], sound: IO[bytes]) -> None:
+    width = _CD_BYTES if said.bits == _CD_BITS else _HIRES_BYTES
+    left_bytes = said.samples * said.channels * width
     fault: LatheError | None = None
 
     def give() -> Iterator[bytes]:
@@ -39,49 +51,42 @@ def play_kept(shelf: Shelf, track_id: str, output: Path | IO[bytes], *, now: dat
             # The decoder's thread ends here; what it was is told to whoever plays.
             fault = found
 
+    def take(data: bytes) -> None:
+        nonlocal left_bytes
+        # What is left over at the end fills the last frame, and is none of the track.
+        sound.write(data[:left_bytes])
+        left_bytes -= min(left_bytes, len(data))
+
+    sound.write(_header(said, width))
     try:
-        with open(output, "wb") if isinstance(output, Path) else nullcontext(output) as sound:
-            sound.write(_header(left_bytes, channels=channels, rate_hz=rate_hz, width=width))
-
-            def take(data: bytes) -> None:
-                nonlocal left_bytes
-                # What is left over at the end fills the last frame, and is none of the track.
-                sound.write(data[:left_bytes])
-                left_bytes -= min(left_bytes, len(data))
-
-            try:
-                stream_joined(give(), take, width=width)
-            finally:
-                if fault is not None:
-                    raise fault
-        if left_bytes:
-            raise refuse_download("the manifest tells of another length")
-    except LatheError:
-        if isinstance(output, Path):
-            with suppress(FileNotFoundError):
-                output.unlink()
-        raise
-    return samples
+        stream_joined(give(), take, width=width)
+    finally:
+        if fault is not None:
+            raise fault
+    if left_bytes:
+        raise refuse_download("the manifest tells of another length")
 
 
-def _header(size_bytes: int, *, channels: int, rate_hz: int, width: int) -> bytes:
+def _header(said: Said, width: int) -> bytes:
     """Return the header of a WAV ("Multimedia Programming Interface and Data Specifications 1.0").
 
     Longer ones than its fields hold are told to be as long as those hold, as streamed ones are.
+    Raises DownloadUntrusted for a sound that no header can tell of.
     """
-    frame_bytes = channels * width
-    format_ = struct.pack(
-        "<HHIIHH", _PCM, channels, rate_hz, rate_hz * frame_bytes, frame_bytes, 8 * width
-    )
-    most = (1 << 32) - 1
-    return b"".join(
-        (
-            b"RIFF",
-            struct.pack("<I", min(most, 36 + size_bytes)),
-            b"WAVEfmt ",
-            struct.pack("<I", len(format_)),
-            format_,
-            b"data",
-            struct.pack("<I", min(most, size_bytes)),
+    frame_bytes, most = said.channels * width, (1 << 32) - 1
+    size_bytes = said.samples * frame_bytes
+    try:
+        format_ = struct.pack(
+            "<HHIIHH",
+            _PCM,
+            said.channels,
+            said.rate_hz,
+            said.rate_hz * frame_bytes,
+            frame_bytes,
+            8 * width,
         )
-    )
+        sizes = [struct.pack("<I", min(most, size)) for size in (36 + size_bytes, size_bytes)]
+    except struct.error as fault:
+        raise refuse_download("the manifest tells of what is no sound") from fault
+    length = struct.pack("<I", len(format_))
+    return b"".join((b"RIFF", sizes[0], b"WAVEfmt ", length, format_, b"data", sizes[1]))

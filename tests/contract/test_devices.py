@@ -18,11 +18,13 @@ from catalogue.errors import (
 )
 from catalogue.nouns import AccountId
 from catalogue.offline import (
+    REPEATS_MOST,
     Device,
     DeviceId,
     DeviceKind,
     DeviceLimits,
     LabelPolicy,
+    Renewal,
     SealedFor,
 )
 from catalogue.people_port import StoredAccount
@@ -156,37 +158,88 @@ def test_of_many_who_spend_one_challenge_one_does(people: Catalogue) -> None:
         assert sum(threads.map(spend, range(8))) == 1
 
 
-def test_licences_follow_one_another(people: Catalogue) -> None:
-    device = make_device(1)
-    people.devices.register(device, PLENTY)
-    given = [people.devices.advance(device.id, shown, now=LATER) for shown in (0, 1, 2)]
-    assert given == [1, 2, 3]
-    found = people.devices.get(ADA, device.id)
-    assert (found.serial, found.basis, found.clones, found.seen_at) == (3, 2, 0, LATER)
+class Renewing:
+    """A device that renews its licences with new challenges."""
+
+    def __init__(self, people: Catalogue) -> None:
+        self.people, self.device = people, make_device(1)
+        people.devices.register(self.device, PLENTY)
+        self.challenges = 0
+
+    def challenge(self) -> str:
+        self.challenges += 1
+        name = f"challenge {self.challenges}"
+        self.people.devices.challenge(ADA, name, now=NOON, until=LATER, device_id=self.device.id)
+        return name
+
+    def renew(self, shown: str, mark: str, challenge: str | None = None) -> Renewal:
+        """Show a mark, and have another one be the newest."""
+        spent = challenge or self.challenge()
+        return self.people.devices.renew(self.device, spent, shown=shown, mark=mark, now=NOON)
+
+    @property
+    def known(self) -> Device:
+        return self.people.devices.get(ADA, self.device.id)
 
 
-def test_a_lost_answer_may_be_asked_for_again(people: Catalogue) -> None:
-    device = make_device(1)
-    people.devices.register(device, PLENTY)
-    assert [people.devices.advance(device.id, 0, now=LATER) for _ in range(3)] == [1, 2, 3]
-    assert people.devices.advance(device.id, 3, now=LATER) == 4
+@pytest.fixture
+def renewing(people: Catalogue) -> Renewing:
+    return Renewing(people)
 
 
-def test_a_copied_licence_is_noticed(people: Catalogue) -> None:
-    device = make_device(1)
-    people.devices.register(device, PLENTY)
-    assert people.devices.advance(device.id, 0, now=LATER) == 1
-    # Two devices hold licence 1 now: one renews, and then the other one.
-    assert people.devices.advance(device.id, 1, now=LATER) == 2
-    assert people.devices.advance(device.id, 1, now=LATER) == 3
+def test_licences_follow_one_another(renewing: Renewing) -> None:
+    steps = [("", "a"), ("a", "b"), ("b", "c")]
+    assert [renewing.renew(*step) for step in steps] == [Renewal.GIVEN] * 3
+    found = renewing.known
+    assert (found.serial, found.mark, found.basis, found.clones) == (3, "c", "b", 0)
+
+
+def test_a_lost_answer_may_be_asked_for_again_a_few_times(renewing: Renewing) -> None:
+    assert renewing.renew("", "first") is Renewal.GIVEN
+    for number in range(REPEATS_MOST):
+        assert renewing.renew("", f"again {number}") is Renewal.GIVEN
+    assert renewing.renew("", "too often") is Renewal.COPIED
+    assert renewing.known.clones == 1
+    assert renewing.renew(renewing.known.mark, "next") is Renewal.GIVEN
+    assert renewing.known.repeats == 0
+
+
+def test_a_copied_licence_is_noticed(renewing: Renewing) -> None:
+    renewing.renew("", "one")
+    # Two devices hold it now: one renews, and then the other one.
+    assert renewing.renew("one", "two") is Renewal.GIVEN
+    assert renewing.renew("one", "three") is Renewal.GIVEN
     # The first of them never has what the second was given.
-    assert people.devices.advance(device.id, 2, now=LATER) is None
-    assert people.devices.advance(device.id, 7, now=LATER) is None
-    found = people.devices.get(ADA, device.id)
-    assert (found.serial, found.clones) == (3, 2)
-    trail = people.audits.page(after=0, limit=9, deed=Deed.DEVICE_CLONED)
-    details = {"account": ADA, "shown": 2, "newest": 3}
-    assert (trail[0].subject, trail[0].details) == (device.id, details)
+    assert renewing.renew("two", "four") is Renewal.COPIED
+    assert renewing.renew("never", "four") is Renewal.COPIED
+    found = renewing.known
+    assert (found.mark, found.clones) == ("three", 2)
+    trail = renewing.people.audits.page(after=0, limit=9, deed=Deed.DEVICE_CLONED)
+    details = {"account": ADA, "newest": 3}
+    assert (trail[0].subject, trail[0].details) == (renewing.device.id, details)
+
+
+def test_a_newer_challenge_of_a_device_ends_those_before(renewing: Renewing) -> None:
+    late, new = renewing.challenge(), renewing.challenge()
+    assert renewing.renew("", "a", late) is Renewal.NOT_OPEN
+    assert renewing.renew("", "a", new) is Renewal.GIVEN
+    assert renewing.renew("a", "b", new) is Renewal.NOT_OPEN
+    assert renewing.known.mark == "a"
+
+
+def test_challenges_are_for_one_thing(renewing: Renewing) -> None:
+    devices = renewing.people.devices
+    devices.challenge(ADA, "for a new one", now=NOON, until=LATER)
+    assert renewing.renew("", "a", "for a new one") is Renewal.NOT_OPEN
+    assert not devices.spend(ADA, renewing.challenge(), now=NOON)
+    assert devices.spend(ADA, "for a new one", now=NOON)
+
+
+def test_a_removed_device_renews_nothing(renewing: Renewing) -> None:
+    challenge = renewing.challenge()
+    renewing.people.devices.revoke(ADA, renewing.device.id, now=NOON)
+    with pytest.raises(DeviceRevoked):
+        renewing.renew("", "a", challenge)
 
 
 def test_what_is_done_to_devices_is_recorded(people: Catalogue) -> None:

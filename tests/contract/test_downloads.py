@@ -161,32 +161,44 @@ def test_what_changed_since_is_told_and_nothing_else(shelf: Shelf) -> None:
     assert [(each.track_id, each.standing) for each in gone] == [
         (track_id, Standing.REMOVED) for track_id in shelf.tracks[:2]
     ]
-    assert len(shelf.downloads.changes(DEVICE, since=0)) == 3
+    assert len(shelf.downloads.changes(DEVICE, since=1)) == 3
+    assert len(shelf.downloads.changes(DEVICE, since=0)) == 1, "what was removed is told no more"
     assert shelf.downloads.kept(DEVICE) == shelf.keep(2)
     assert shelf.downloads.changes(OTHER, since=0) == []
 
 
 def test_what_is_taken_away_is_told_once_and_can_come_back(shelf: Shelf) -> None:
-    shelf.download(1, 0, 1)
-    first, second = shelf.tracks[:2]
+    first, second = (each.key.id for each in shelf.download(1, 0, 1).tracks)
     seen = shelf.generation()
     judged = {first: "track-taken-down", second: None}
-    grown = shelf.downloads.judge(DEVICE, judged, now=LATER)
+    grown = shelf.downloads.judge(DEVICE, judged)
     assert grown == shelf.generation() == seen + 1
-    assert shelf.downloads.judge(DEVICE, judged, now=LATER) == grown
+    assert shelf.downloads.judge(DEVICE, judged) == grown
     (gone,) = shelf.downloads.changes(DEVICE, since=seen)
-    assert (gone.track_id, gone.standing, gone.code) == (
+    assert (gone.key.id, gone.standing, gone.code) == (
         first,
         Standing.REVOKED,
         "track-taken-down",
     )
-    shelf.downloads.judge(DEVICE, {first: None}, now=LATER)
+    assert shelf.downloads.count(DEVICE) == 2, "it may come back"
+    shelf.downloads.judge(DEVICE, {first: None, second: None})
     (back,) = shelf.downloads.changes(DEVICE, since=grown)
-    assert (back.track_id, back.standing, back.code) == (first, Standing.ACTIVE, None)
+    assert (back.key.id, back.standing, back.code) == (first, Standing.ACTIVE, None)
     shelf.downloads.remove(ADA, DownloadId("dwn_1"), now=LATER)
     seen = shelf.generation()
-    shelf.downloads.judge(DEVICE, {first: "track-taken-down"}, now=LATER)
+    shelf.downloads.judge(DEVICE, {first: "track-taken-down"})
     assert shelf.generation() == seen, "what was removed is no matter any more"
+
+
+def test_it_is_known_until_when_a_device_was_licensed(shelf: Shelf) -> None:
+    download = shelf.download(1, 0, 1)
+    first, second = (each.key.id for each in download.tracks)
+    assert {each.licensed_until for each in download.tracks} == {None}
+    shelf.downloads.license(DEVICE, {first: LATER, second: LATER})
+    shelf.downloads.license(DEVICE, {second: NOON})
+    shelf.downloads.license(OTHER, {first: NOON})
+    found = shelf.downloads.get(ADA, download.id).tracks
+    assert [each.licensed_until for each in found] == [LATER, NOON]
 
 
 def test_a_removed_device_holds_nothing(shelf: Shelf) -> None:
@@ -195,6 +207,21 @@ def test_a_removed_device_holds_nothing(shelf: Shelf) -> None:
     assert shelf.downloads.of(ADA) == []
     with pytest.raises(DeviceRevoked):
         shelf.download(2, 0)
+    with pytest.raises(DeviceRevoked):
+        shelf.downloads.judge(DEVICE, {})
+    with pytest.raises(DeviceRevoked):
+        shelf.downloads.license(DEVICE, {})
+
+
+def test_a_removed_device_s_own_keys_go_with_it(shelf: Shelf) -> None:
+    own = shelf.want(0, key=9, device=DEVICE)
+    shelf.downloads.keys([own], now=NOON)
+    (shared,) = shelf.keep(0)
+    for key in (own, shared):
+        shelf.downloads.finish(key.id, now=LATER)
+    shelf.catalogue.devices.revoke(ADA, DEVICE, now=LATER)
+    assert shelf.downloads.sealed(own.id) is None
+    assert shelf.downloads.sealed(shared.id) == shared
 
 
 # --------------------------------------------------------------------------- sealing

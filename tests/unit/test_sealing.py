@@ -255,7 +255,7 @@ def test_it_opens_on_no_other_device() -> None:
     [
         {"exp": 4_000_000_000},
         {"renew_after": 4_000_000_000},
-        {"serial": 2},
+        {"mark": "another"},
         {"tracks": []},
         {"v": 2},
         {"dev": "dev_2"},

@@ -13,6 +13,7 @@ def upgrade() -> None:
         "challenges",
         sa.Column("challenge", sa.String(length=60), nullable=False),
         sa.Column("account_id", sa.String(length=40), nullable=False),
+        sa.Column("device_id", sa.String(length=40), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_challenges_account_id")
@@ -34,7 +35,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("serial", sa.Integer(), nullable=False),
-        sa.Column("basis", sa.Integer(), nullable=False),
+        sa.Column("mark", sa.String(length=24), nullable=False),
+        sa.Column("basis", sa.String(length=24), nullable=False),
+        sa.Column("repeats", sa.Integer(), nullable=False),
         sa.Column("clones", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_devices_account_id")
@@ -101,6 +104,7 @@ def upgrade() -> None:
         sa.Column("content_key_id", sa.String(length=32), nullable=False),
         sa.Column("standing", sa.String(length=12), nullable=False),
         sa.Column("code", sa.String(length=60), nullable=True),
+        sa.Column("licensed_until", sa.BigInteger(), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["content_key_id"], ["content_keys.id"], name=op.f("fk_download_tracks_content_key_id")
