@@ -10,6 +10,7 @@ from sqlalchemy import (
     Engine,
     Row,
     and_,
+    bindparam,
     func,
     insert,
     select,
@@ -47,6 +48,9 @@ _TRACKS = (
     .join(content_keys, content_keys.c.id == download_tracks.c.content_key_id)
     .order_by(download_tracks.c.download_id, download_tracks.c.place)
 )
+
+
+_REWRAPPED = update(content_keys).where(content_keys.c.id == bindparam("key_id"))
 
 
 class SqlDownloads:
@@ -274,10 +278,10 @@ class SqlDownloads:
 
     def rewrap(self, keys: Sequence[StoredContentKey]) -> None:
         """See Downloads.rewrap."""
+        rows = [{"key_id": key.id, "kek": key.kek, "wrapped": key.wrapped} for key in keys]
         with writing(self._engine) as connection:
-            for key in keys:
-                own = update(content_keys).where(content_keys.c.id == key.id)
-                connection.execute(own.values(kek=key.kek, wrapped=key.wrapped))
+            if rows:
+                connection.execute(_REWRAPPED, rows)
 
 
 def _lock(connection: Connection, device_id: str) -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import httpx
 import pytest
 
 from catalogue.nouns import RenditionId
+from catalogue.offline import DeviceKind
+from lathe.client import Keeper, play_kept
 from lathe.settings import read_settings
 from lathe.wiring import open_store
 from storage.keys import rendition_key
@@ -141,6 +144,27 @@ def test_a_master_delivered_again_is_light_work_and_nothing_is_pressed(
     assert (first["queue"], again["queue"], again["state"]) == ("urgent", "light", "done")
     (whole,) = told(plant, "jobs", "show", again["id"], "--json")
     assert [attempt["end"] for attempt in whole["history"]] == ["done"]
+
+
+def test_a_worker_seals_in_s3_what_a_device_then_opens(
+    plant: Plant, label: httpx.Client, worker: Program, tmp_path: Path
+) -> None:
+    master = make_wav(tmp_path / "kept.wav", samples=25 * 44_100)
+    track_id = wait_for_job(label, send(label, master))["track_id"]
+    plant.make_account("keeps@example.org", "--plan", "premium", "--territory", "US")
+    with plant.signed_in("keeps@example.org") as listener:
+        keeper = Keeper(listener, lambda: datetime.now(UTC))
+        shelf = keeper.register(tmp_path / "device", "p", name="it", kind=DeviceKind.PHONE)
+        taken = keeper.take(shelf, track_id=track_id, codec="flac")
+        assert not taken["ready"]
+        wait_until(lambda: keeper.download(taken["id"])["ready"], "a sealed download")
+        keeper.fetch(shelf, taken["id"])
+        keeper.renew(shelf)
+        # NULs are what PostgreSQL has no place for.
+        answer = listener.get("/v1/downloads/a%00b")
+        assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid")
+    assert play_kept(shelf, track_id, tmp_path / "played.wav", now=datetime.now(UTC)) == 25 * 44_100
+    assert decode(tmp_path / "played.wav") == decode(master)
 
 
 def test_workers_take_only_what_their_queues_hold(plant: Plant, label: httpx.Client) -> None:
