@@ -144,10 +144,10 @@ def _tell_worker(plant: Plant, key_id: str) -> None:
     )
     house = open_house(settings)
     wrapper = KeyWrapper(open_content_keys(settings))
-    known = house.downloads.sealed(ContentKeyId(key_id))
+    known = house.content_keys.sealed(ContentKeyId(key_id))
     assert known is not None
     work = SealingWork(
-        downloads=house.downloads,
+        keys=house.content_keys,
         tracks=house.tracks,
         store=house.store,
         wrapper=wrapper,
@@ -158,8 +158,8 @@ def _tell_worker(plant: Plant, key_id: str) -> None:
     for _ in range(rounds):
         own = _own_key(known, wrapper)
         # Due later, so that the plant's own workers leave it.
-        house.downloads.keys([own], now=datetime.now(UTC) + timedelta(seconds=3600))
-        house.downloads.put_off(own.id, until=datetime.now(UTC))
+        house.content_keys.keys([own], now=datetime.now(UTC) + timedelta(seconds=3600))
+        house.content_keys.put_off(own.id, until=datetime.now(UTC))
         began, cpu = time.monotonic(), time.process_time()
         work.seal(own.id)
         used_s += time.process_time() - cpu

@@ -215,8 +215,8 @@ class Download:
     tracks: tuple[DownloadedTrack, ...]
 
 
-class Downloads(Protocol):
-    """What devices have downloaded, and the sealing of it."""
+class ContentKeys(Protocol):
+    """The keys that renditions are sealed with, and how far that is."""
 
     def keys(
         self, wanted: Sequence[StoredContentKey], *, now: datetime
@@ -225,6 +225,39 @@ class Downloads(Protocol):
 
         What is new waits to be sealed.
         """
+
+    def due(self, *, now: datetime, limit: int) -> list[ContentKeyId]:
+        """Return up to ``limit`` keys whose renditions wait to be sealed and are nobody's now."""
+
+    def claim(
+        self, key_id: ContentKeyId, *, now: datetime, until: datetime
+    ) -> StoredContentKey | None:
+        """Return a key whose rendition is the caller's to seal until then; None when it is not.
+
+        Two that seal the same after all write equal bytes.
+        """
+
+    def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
+        """Note how much is sealed."""
+
+    def put_off(self, key_id: ContentKeyId, *, until: datetime) -> None:
+        """Let nobody seal it until then."""
+
+    def finish(self, key_id: ContentKeyId, *, now: datetime) -> None:
+        """Note that a rendition is sealed; doing so again changes nothing."""
+
+    def sealed(self, key_id: ContentKeyId) -> StoredContentKey | None:
+        """Return a key whose rendition is sealed; None where there is none, or not yet."""
+
+    def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
+        """Return up to ``limit`` keys that ``kek`` does not wrap, by id after ``after``."""
+
+    def rewrap(self, keys: Sequence[StoredContentKey]) -> None:
+        """Keep keys as they are wrapped now."""
+
+
+class Downloads(Protocol):
+    """What devices have downloaded."""
 
     def add(self, download: Download, *, most: int, now: datetime) -> Download:
         """Remember a new download and return it. Raises DownloadsFull, DeviceRevoked.
@@ -262,37 +295,6 @@ class Downloads(Protocol):
 
     def license(self, device_id: DeviceId, ends: Mapping[ContentKeyId, datetime]) -> None:
         """Note until when a device was given licences for content keys."""
-
-    # ----------------------------------------------------------------------- sealing
-
-    def due(self, *, now: datetime, limit: int) -> list[ContentKeyId]:
-        """Return up to ``limit`` keys whose renditions wait to be sealed and are nobody's now."""
-
-    def claim(
-        self, key_id: ContentKeyId, *, now: datetime, until: datetime
-    ) -> StoredContentKey | None:
-        """Return a key whose rendition is the caller's to seal until then; None when it is not.
-
-        Two that seal the same after all write equal bytes.
-        """
-
-    def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
-        """Note how much is sealed."""
-
-    def put_off(self, key_id: ContentKeyId, *, until: datetime) -> None:
-        """Let nobody seal it until then."""
-
-    def finish(self, key_id: ContentKeyId, *, now: datetime) -> None:
-        """Note that a rendition is sealed; doing so again changes nothing."""
-
-    def sealed(self, key_id: ContentKeyId) -> StoredContentKey | None:
-        """Return a key whose rendition is sealed; None where there is none, or not yet."""
-
-    def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
-        """Return up to ``limit`` keys that ``kek`` does not wrap, by id after ``after``."""
-
-    def rewrap(self, keys: Sequence[StoredContentKey]) -> None:
-        """Keep keys as they are wrapped now."""
 
 
 def sealed_rendition(key_id: ContentKeyId) -> RenditionId:

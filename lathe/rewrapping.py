@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from catalogue.offline import Downloads, StoredContentKey
+from catalogue.offline import ContentKeys, StoredContentKey
 from protection.content_keys import KeyWrapper, WrappedKey
 
 _PAGE = 500
 
 
 def rewrap_all(
-    downloads: Downloads, wrapper: KeyWrapper, report: Callable[[int], None] = lambda _: None
+    keys: ContentKeys, wrapper: KeyWrapper, report: Callable[[int], None] = lambda _: None
 ) -> int:
     """Wrap every content key that another key of the ring wraps; return how many there were.
 
@@ -24,8 +24,8 @@ def rewrap_all(
         return replace(key, kek=wrapper.kek, wrapped=wrapper.wrap(content_key).wrapped)
 
     done, after = 0, ""
-    while page := downloads.wrapped_otherwise(wrapper.kek, after=after, limit=_PAGE):
-        downloads.rewrap([wrap(key) for key in page])
+    while page := keys.wrapped_otherwise(wrapper.kek, after=after, limit=_PAGE):
+        keys.rewrap([wrap(key) for key in page])
         done, after = done + len(page), page[-1].id
         report(done)
     return done

@@ -22,6 +22,7 @@ from catalogue.changes import Together
 from catalogue.database.accounts import SqlAccounts, SqlSessions
 from catalogue.database.audits import SqlAudits
 from catalogue.database.changes import SqliteChanges, follow_postgresql
+from catalogue.database.content_keys import SqlContentKeys
 from catalogue.database.desk import SqlDesk
 from catalogue.database.devices import SqlDevices, SqlPolicies
 from catalogue.database.downloads import SqlDownloads
@@ -39,7 +40,7 @@ from catalogue.fleeting.playbacks import RedisPlaybacks
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
-from catalogue.offline import Devices, Downloads, Policies
+from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
@@ -91,6 +92,7 @@ class Records:
     limits: Limits
     audits: Audits
     devices: Devices
+    content_keys: ContentKeys
     downloads: Downloads
     policies: Policies
     playbacks: Playbacks
@@ -152,6 +154,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "playbacks": SqlPlaybacks(engine) if redis is None else RedisPlaybacks(redis),
         "audits": SqlAudits(engine),
         "devices": SqlDevices(engine),
+        "content_keys": SqlContentKeys(engine),
         "downloads": SqlDownloads(engine),
         "policies": SqlPolicies(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
@@ -311,7 +314,7 @@ def build_plant(
     declare_press(house.broker, presser)
     sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
     sealing = SealingWork(
-        downloads=house.downloads,
+        keys=house.content_keys,
         tracks=house.tracks,
         store=house.store,
         wrapper=KeyWrapper(open_content_keys(settings)),
@@ -319,7 +322,7 @@ def build_plant(
         shutting_down=shutting_down,
     )
     declare_seal(house.broker, sealing)
-    to_be_sealed = SealingSweeper(downloads=house.downloads, queue=house.queue, now=now)
+    to_be_sealed = SealingSweeper(keys=house.content_keys, queue=house.queue, now=now)
     tidy = partial(remove_leftovers, house.store, house.holds, now=now)
     return Plant(
         house.broker,

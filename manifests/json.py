@@ -94,7 +94,12 @@ def _rendition(rendition: Rendition) -> dict[str, Any]:
 
 
 def _chunk(chunk: Chunk) -> dict[str, Any]:
-    return _stored(chunk.body) | {
+    return _stored(chunk.body) | describe_positions(chunk)
+
+
+def describe_positions(chunk: Chunk) -> dict[str, Any]:
+    """Return what manifests say of where a chunk stands, and of its pre-roll."""
+    return {
         "start_samples": chunk.start_samples,
         "valid_samples": chunk.valid_samples,
         "preroll_samples": chunk.preroll_samples,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from catalogue.nouns import Chunk, Rendition, StoredObject, Track
+from manifests.json import describe_positions
 
 VERSION = 1
 MEDIA_TYPE = "application/vnd.lathe.download+json"
@@ -30,14 +31,7 @@ def render_sealed(
         return {"name": name, "size_bytes": objects[name].size_bytes}
 
     def tell_chunk(chunk: Chunk) -> dict[str, Any]:
-        return tell(chunk.body) | {
-            "start_samples": chunk.start_samples,
-            "valid_samples": chunk.valid_samples,
-            "preroll_samples": chunk.preroll_samples,
-            "preroll_range": [chunk.preroll_offset, chunk.preroll_offset + chunk.preroll_size]
-            if chunk.preroll_size
-            else None,
-        }
+        return tell(chunk.body) | describe_positions(chunk)
 
     said = {
         "version": VERSION,

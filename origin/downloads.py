@@ -4,11 +4,8 @@ A download is sealed by workers; its tracks are then fetched by signed URLs and 
 licence: origin.licences.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Query, Response
@@ -17,33 +14,27 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from catalogue import errors
 from catalogue.errors import DownloadNotReady, DownloadsFull, QueueUnavailable, TrackNotFound
-from catalogue.keeping import choose_kept, judge_kept
-from catalogue.licensing import Grant, Listener, Wish, grant_stream, listener_of
-from catalogue.nouns import AlbumId, Codec, RenditionId, Track, TrackId, Use
+from catalogue.keeping import judge_kept
+from catalogue.licensing import Grant, Wish, grant_stream, listener_of
+from catalogue.nouns import Codec, Track, Use
 from catalogue.offline import (
-    ContentKeyId,
     DeviceId,
     Download,
     DownloadedTrack,
     DownloadId,
     DownloadKind,
-    SealedFor,
     Standing,
-    StoredContentKey,
     sealed_rendition,
 )
 from catalogue.permissions import Action, require
-from catalogue.port import Brief
-from manifests.json import render_face
-from manifests.manifest import VERSION
 from manifests.sealed import MEDIA_TYPE, render_sealed
 from origin.access import SESSION_REFUSALS, Parts, Signed, Territory, counted
 from origin.problems import Problem, describe, responses
 from origin.renditions import sealed_objects
 from origin.services import Services
+from origin.taking import Subject, choose_keys, find_album, find_briefs, find_playlist, find_track
 from origin.throttle import Category
 from origin.tracks import STREAM_REFUSALS, QualityName
-from protection.content_keys import make_content_key
 
 router = APIRouter(
     prefix="/v1/downloads",
@@ -142,16 +133,6 @@ class DownloadList(BaseModel):
     downloads: list[DownloadShown]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Subject:
-    """What is to be downloaded."""
-
-    kind: DownloadKind
-    name: str
-    title: str
-    track_ids: Sequence[TrackId]
-
-
 @router.post(
     "",
     status_code=202,
@@ -190,7 +171,7 @@ def take_download(
             more=len(subject.track_ids),
             most=TRACKS_OF_A_DEVICE,
         )
-    keys, left_out = _choose(parts, subject, listener, wish, device.id)
+    choice = choose_keys(parts, subject, listener, wish, device.id)
     download_id = DownloadId(parts.new_id("dwn"))
     download = Download(
         id=download_id,
@@ -208,11 +189,15 @@ def take_download(
                 sealed_bytes=0,
                 sealed=False,
             )
-            for key in keys
+            for key in choice.keys
         ),
     )
     taken = parts.downloads.add(download, most=TRACKS_OF_A_DEVICE, now=parts.now())
     _send(parts, taken)
+    left_out = [
+        TrackNotTaken(track_id=track_id, problem=describe(fault))
+        for track_id, fault in choice.refused
+    ]
     return DownloadTaken(**_show(taken).model_dump(), left_out=left_out)
 
 
@@ -263,7 +248,7 @@ def get_sealed_manifest(
     download = parts.downloads.get(own.account.id, DownloadId(download_id))
     kept = _find_track(download, track_id)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
-    (brief,) = _briefs(parts, [kept.track_id]).values()
+    (brief,) = find_briefs(parts, [kept.track_id]).values()
     fault = judge_kept(brief.track, kept.key.quality, listener, now=parts.now()).fault
     if fault is not None:
         raise fault
@@ -276,82 +261,12 @@ def get_sealed_manifest(
     return Response(body, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
-# --------------------------------------------------------------------------- what is taken
-
-
-def _find_subject(parts: Services, wanted: DownloadWanted) -> _Subject:
+def _find_subject(parts: Services, wanted: DownloadWanted) -> Subject:
     if wanted.track_id is not None:
-        return _Subject(
-            kind=DownloadKind.TRACK,
-            name=wanted.track_id,
-            title=wanted.title,
-            track_ids=[TrackId(wanted.track_id)],
-        )
+        return find_track(wanted.track_id, wanted.title)
     if wanted.album_id is not None:
-        album = parts.tracks.album(AlbumId(wanted.album_id))
-        return _Subject(
-            kind=DownloadKind.ALBUM,
-            name=album.id,
-            title=wanted.title or album.title,
-            track_ids=[track.id for track in album.tracks],
-        )
-    ids = dict.fromkeys(TrackId(each) for each in wanted.track_ids or [])
-    return _Subject(kind=DownloadKind.PLAYLIST, name="", title=wanted.title, track_ids=list(ids))
-
-
-def _choose(
-    parts: Services, subject: _Subject, listener: Listener, wish: Wish, device_id: DeviceId
-) -> tuple[list[StoredContentKey], list[TrackNotTaken]]:
-    """Return the content keys of what is taken, and what is not. Raises why a track alone is not.
-
-    A collection of which nothing may be kept raises why its first track may not.
-    """
-    briefs, now = _briefs(parts, subject.track_ids), parts.now()
-    chosen: list[StoredContentKey] = []
-    refused: list[tuple[TrackId, errors.LatheError]] = []
-    make = partial(_make_key, parts, device_id)
-    for track_id in subject.track_ids:
-        try:
-            brief = briefs.get(track_id)
-            if brief is None:
-                raise TrackNotFound("No track has this id.", track=track_id)
-            grant = grant_stream(brief.track, listener, use=Use.DOWNLOAD, wish=wish, now=now)
-            chosen.append(make(brief.track, choose_kept(grant).id))
-        except (errors.NotAllowed, errors.Gone, errors.NotFound) as fault:
-            refused.append((track_id, fault))
-    if not chosen:
-        raise refused[0][1]
-    keys = parts.downloads.keys(chosen, now=now)
-    return (
-        [keys[each.track_id, each.rendition_id] for each in chosen],
-        [TrackNotTaken(track_id=name, problem=describe(fault)) for name, fault in refused],
-    )
-
-
-def _make_key(
-    parts: Services, device_id: DeviceId, track: Track, rendition_id: RenditionId
-) -> StoredContentKey:
-    """Return a new content key, in case there is none yet for the rendition of a track."""
-    rendition = parts.published.load(rendition_id).rendition
-    own = parts.policies.get(track.label).sealed_for is SealedFor.DEVICE
-    wrapped = parts.wrapper.wrap(make_content_key())
-    key_id = ContentKeyId(wrapped.id)
-    return StoredContentKey(
-        id=key_id,
-        track_id=track.id,
-        rendition_id=rendition.id,
-        tier=rendition.tier.name,
-        quality=rendition.tier.quality,
-        device_id=device_id if own else None,
-        kek=wrapped.kek,
-        wrapped=wrapped.wrapped,
-        count=len(rendition.chunks),
-        size_bytes=sum(each.size_bytes for each in sealed_objects(rendition, key_id).values()),
-    )
-
-
-def _briefs(parts: Services, track_ids: Sequence[TrackId]) -> dict[TrackId, Brief]:
-    return parts.tracks.briefs(track_ids, version=VERSION, render=render_face)
+        return find_album(parts, wanted.album_id, wanted.title)
+    return find_playlist(wanted.track_ids or [], wanted.title)
 
 
 def _send(parts: Services, download: Download) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from catalogue.errors import ObjectNotFound
 from catalogue.nouns import Rendition, RenditionId, Sha256, StoredObject
-from catalogue.offline import ContentKeyId, Downloads, key_of_sealed
+from catalogue.offline import ContentKeyId, ContentKeys, key_of_sealed
 from catalogue.port import Tracks
 from protection.sealing import OVERHEAD_BYTES, sealed_name
 
@@ -26,8 +26,8 @@ class Published(NamedTuple):
 class PublishedRenditions:
     """The declarations of the renditions used last, ``_CAPACITY`` of them at most."""
 
-    def __init__(self, tracks: Tracks, downloads: Downloads) -> None:
-        self._tracks, self._downloads = tracks, downloads
+    def __init__(self, tracks: Tracks, keys: ContentKeys) -> None:
+        self._tracks, self._keys = tracks, keys
         self._known: OrderedDict[RenditionId, Published] = OrderedDict()
         self._lock = Lock()
 
@@ -47,7 +47,7 @@ class PublishedRenditions:
         if (found := self.recall(rendition_id)) is not None:
             return found
         key_id = key_of_sealed(rendition_id)
-        key = None if key_id is None else self._downloads.sealed(key_id)
+        key = None if key_id is None else self._keys.sealed(key_id)
         if key_id is not None and key is None:
             raise ObjectNotFound("No such rendition is sealed.")
         rendition = self._tracks.rendition(rendition_id if key is None else key.rendition_id)

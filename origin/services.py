@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
 from catalogue.auditing import Audits
-from catalogue.offline import Devices, Downloads, Policies
+from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Jobs, Keys, Tracks
@@ -48,6 +48,7 @@ class Services:
     store: ObjectStore
     signer: UrlSigner
     devices: Devices
+    content_keys: ContentKeys
     downloads: Downloads
     policies: Policies
     wrapper: KeyWrapper

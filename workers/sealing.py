@@ -18,7 +18,7 @@ from catalogue.errors import LatheError, ObjectNotFound, Stopped
 from catalogue.nouns import WorkQueue
 from catalogue.offline import (
     ContentKeyId,
-    Downloads,
+    ContentKeys,
     StoredContentKey,
     sealed_rendition,
 )
@@ -53,7 +53,7 @@ def declare_seal(broker: dramatiq.Broker, sealing: "SealingWork") -> None:
 class SealingWork:
     """Seals renditions with the content keys that wait for it."""
 
-    downloads: Downloads
+    keys: ContentKeys
     tracks: Tracks
     store: ObjectStore
     wrapper: KeyWrapper
@@ -65,7 +65,7 @@ class SealingWork:
         own = ContentKeyId(key_id)
         with bound(content_key=key_id):
             try:
-                key = self.downloads.claim(own, now=self.now(), until=self.now() + _SILENCE)
+                key = self.keys.claim(own, now=self.now(), until=self.now() + _SILENCE)
                 if key is not None:
                     self._seal(key)
             except Stopped:
@@ -98,13 +98,13 @@ class SealingWork:
             sealed_bytes += len(sealed)
             if sealed_bytes - told_bytes >= _TOLD_EVERY_BYTES:
                 told_bytes = sealed_bytes
-                self.downloads.progress(key.id, sealed_bytes, until=self.now() + _SILENCE)
-        self.downloads.finish(key.id, now=self.now())
+                self.keys.progress(key.id, sealed_bytes, until=self.now() + _SILENCE)
+        self.keys.finish(key.id, now=self.now())
         log.info("sealed", extra={"size_bytes": sealed_bytes})
 
     def _put_off(self, key_id: ContentKeyId, rest: timedelta) -> None:
         try:
-            self.downloads.put_off(key_id, until=self.now() + rest)
+            self.keys.put_off(key_id, until=self.now() + rest)
         except LatheError as fault:
             # It is due by itself when this worker has been silent for long enough.
             log.warning("sealing not put off: %s", fault.detail, extra={"code": fault.code})
@@ -114,7 +114,7 @@ class SealingWork:
 class SealingSweeper:
     """Sends hints of what waits to be sealed, each again when it has waited for long."""
 
-    downloads: Downloads
+    keys: ContentKeys
     queue: Queue
     now: Callable[[], datetime]
     _sent: dict[ContentKeyId, datetime] = field(default_factory=dict)
@@ -124,6 +124,6 @@ class SealingSweeper:
         now = self.now()
         self._sent = {key: at for key, at in self._sent.items() if now - at < _REST}
         room = min(_ROUND, self.queue.room(WorkQueue.LIGHT))
-        for key_id in self.downloads.due(now=now, limit=room):
+        for key_id in self.keys.due(now=now, limit=room):
             if key_id not in self._sent and self.queue.send_sealing(key_id):
                 self._sent[key_id] = now

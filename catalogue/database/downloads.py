@@ -1,6 +1,6 @@
-"""Downloads in SQL, the content keys of what they hold, and how far that is sealed."""
+"""Downloads in SQL."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,18 +10,17 @@ from sqlalchemy import (
     Engine,
     Row,
     and_,
-    bindparam,
     func,
     insert,
     select,
-    tuple_,
     update,
 )
 
-from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.content_keys import build_key
+from catalogue.database.engine import reading, writing
 from catalogue.database.schema import content_keys, devices, download_tracks, downloads
 from catalogue.errors import DeviceRevoked, DownloadNotFound, DownloadsFull
-from catalogue.nouns import AccountId, Quality, RenditionId, TrackId
+from catalogue.nouns import AccountId
 from catalogue.offline import (
     ContentKeyId,
     DeviceId,
@@ -50,32 +49,11 @@ _TRACKS = (
 )
 
 
-_REWRAPPED = update(content_keys).where(content_keys.c.id == bindparam("key_id"))
-
-
 class SqlDownloads:
     """See catalogue.offline.Downloads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-
-    def keys(
-        self, wanted: Sequence[StoredContentKey], *, now: datetime
-    ) -> Mapping[tuple[TrackId, RenditionId], StoredContentKey]:
-        """See Downloads.keys."""
-        found: dict[tuple[TrackId, RenditionId], StoredContentKey] = {}
-        # In one order for all, so that no two wait for each other.
-        ordered = sorted(wanted, key=_place)
-        with writing(self._engine) as connection:
-            for start in range(0, len(ordered), _BATCH):
-                batch = {_place(key): key for key in ordered[start : start + _BATCH]}
-                known = _read_keys(connection, batch)
-                for place, key in batch.items():
-                    if place not in known:
-                        insert_new(connection, content_keys, _columns(key) | _waiting(now))
-                # Of two that make one at once, the first one's is there.
-                found |= _by_rendition(_read_keys(connection, batch))
-        return found
 
     def add(self, download: Download, *, most: int, now: datetime) -> Download:
         """See Downloads.add."""
@@ -162,7 +140,7 @@ class SqlDownloads:
         )
         query = select(content_keys).where(content_keys.c.id.in_(own)).order_by(content_keys.c.id)
         with reading(self._engine) as connection:
-            return [_build_key(row) for row in connection.execute(query)]
+            return [build_key(row) for row in connection.execute(query)]
 
     def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
         """See Downloads.changes."""
@@ -219,70 +197,6 @@ class SqlDownloads:
                     noted = update(download_tracks).where(own, these).values(licensed_until=end)
                     connection.execute(noted)
 
-    # ----------------------------------------------------------------------- sealing
-
-    def due(self, *, now: datetime, limit: int) -> list[ContentKeyId]:
-        """See Downloads.due."""
-        at = content_keys.c.due_at
-        query = select(content_keys.c.id).where(at <= now).order_by(at, content_keys.c.id)
-        with reading(self._engine) as connection:
-            return [ContentKeyId(each) for each in connection.execute(query.limit(limit)).scalars()]
-
-    def claim(
-        self, key_id: ContentKeyId, *, now: datetime, until: datetime
-    ) -> StoredContentKey | None:
-        """See Downloads.claim."""
-        free = and_(content_keys.c.id == key_id, content_keys.c.due_at <= now)
-        with writing(self._engine) as connection:
-            taken = update(content_keys).where(free).values(due_at=until)
-            row = connection.execute(taken.returning(content_keys)).first()
-        return None if row is None else _build_key(row)
-
-    def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
-        """See Downloads.progress."""
-        open_ = and_(content_keys.c.id == key_id, content_keys.c.due_at.is_not(None))
-        with writing(self._engine) as connection:
-            said = {"sealed_bytes": sealed_bytes, "due_at": until}
-            connection.execute(update(content_keys).where(open_).values(**said))
-
-    def put_off(self, key_id: ContentKeyId, *, until: datetime) -> None:
-        """See Downloads.put_off."""
-        waits = and_(content_keys.c.id == key_id, content_keys.c.due_at.is_not(None))
-        with writing(self._engine) as connection:
-            connection.execute(update(content_keys).where(waits).values(due_at=until))
-
-    def finish(self, key_id: ContentKeyId, *, now: datetime) -> None:
-        """See Downloads.finish."""
-        waits = and_(content_keys.c.id == key_id, content_keys.c.due_at.is_not(None))
-        said = {"sealed_at": now, "sealed_bytes": content_keys.c.size_bytes, "due_at": None}
-        with writing(self._engine) as connection:
-            connection.execute(update(content_keys).where(waits).values(**said))
-
-    def sealed(self, key_id: ContentKeyId) -> StoredContentKey | None:
-        """See Downloads.sealed."""
-        own = and_(content_keys.c.id == key_id, content_keys.c.sealed_at.is_not(None))
-        with reading(self._engine) as connection:
-            row = connection.execute(select(content_keys).where(own)).first()
-        return None if row is None else _build_key(row)
-
-    def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
-        """See Downloads.wrapped_otherwise."""
-        query = (
-            select(content_keys)
-            .where(content_keys.c.kek != kek, content_keys.c.id > after)
-            .order_by(content_keys.c.id)
-            .limit(limit)
-        )
-        with reading(self._engine) as connection:
-            return [_build_key(row) for row in connection.execute(query)]
-
-    def rewrap(self, keys: Sequence[StoredContentKey]) -> None:
-        """See Downloads.rewrap."""
-        rows = [{"key_id": key.id, "kek": key.kek, "wrapped": key.wrapped} for key in keys]
-        with writing(self._engine) as connection:
-            if rows:
-                connection.execute(_REWRAPPED, rows)
-
 
 def _lock(connection: Connection, device_id: str) -> int:
     """Return the generation of a device, which nobody else changes meanwhile."""
@@ -337,64 +251,8 @@ def _read_downloads(connection: Connection, own: ColumnElement[bool]) -> list[Do
     ]
 
 
-_Place = tuple[str, str, str]
-
-
-def _place(key: StoredContentKey) -> _Place:
-    return key.track_id, key.rendition_id, key.device_id or ""
-
-
-def _read_keys(
-    connection: Connection, places: Collection[_Place]
-) -> Mapping[_Place, StoredContentKey]:
-    c = content_keys.c
-    named = tuple_(c.track_id, c.rendition_id, c.owner).in_(list(places))
-    rows = connection.execute(select(content_keys).where(named))
-    return {_place(key): key for key in map(_build_key, rows)}
-
-
-def _by_rendition(
-    keys: Mapping[_Place, StoredContentKey],
-) -> dict[tuple[TrackId, RenditionId], StoredContentKey]:
-    return {(key.track_id, key.rendition_id): key for key in keys.values()}
-
-
-def _columns(key: StoredContentKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "track_id": key.track_id,
-        "rendition_id": key.rendition_id,
-        "tier": key.tier,
-        "quality": key.quality,
-        "owner": key.device_id or "",
-        "kek": key.kek,
-        "wrapped": key.wrapped,
-        "count": key.count,
-        "size_bytes": key.size_bytes,
-    }
-
-
-def _waiting(now: datetime) -> dict[str, Any]:
-    return {"sealed_bytes": 0, "sealed_at": None, "due_at": now, "created_at": now}
-
-
-def _build_key(row: Row[Any]) -> StoredContentKey:
-    return StoredContentKey(
-        id=ContentKeyId(row.id),
-        track_id=TrackId(row.track_id),
-        rendition_id=RenditionId(row.rendition_id),
-        tier=row.tier,
-        quality=Quality(row.quality),
-        device_id=DeviceId(row.owner) if row.owner else None,
-        kek=row.kek,
-        wrapped=bytes(row.wrapped),
-        count=row._mapping["count"],
-        size_bytes=row.size_bytes,
-    )
-
-
 def _build_track(row: Row[Any]) -> DownloadedTrack:
-    key = _build_key(row)
+    key = build_key(row)
     return DownloadedTrack(
         download_id=DownloadId(row.download_id),
         track_id=key.track_id,

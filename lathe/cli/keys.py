@@ -52,5 +52,5 @@ def rotate() -> None:
     def report(done: int) -> None:
         click.echo(f"{done} wrapped", err=True)
 
-    done = rewrap_all(open_records(settings).downloads, wrapper, report)
+    done = rewrap_all(open_records(settings).content_keys, wrapper, report)
     click.echo(f"{done} content keys are wrapped with {wrapper.kek} now")

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from catalogue.auditing import Audits
 from catalogue.database.accounts import SqlAccounts
 from catalogue.database.audits import SqlAudits
+from catalogue.database.content_keys import SqlContentKeys
 from catalogue.database.desk import SqlDesk
 from catalogue.database.devices import SqlDevices, SqlPolicies
 from catalogue.database.downloads import SqlDownloads
@@ -21,7 +22,7 @@ from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
 from catalogue.fleeting.client import GuardedRedis, open_redis
-from catalogue.offline import Devices, Downloads, Policies
+from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, StoredAccount
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
 from storage.local import LocalStore
@@ -59,6 +60,7 @@ class Catalogue:
     accounts: Accounts
     audits: Audits
     devices: Devices
+    content_keys: ContentKeys
     downloads: Downloads
     policies: Policies
 
@@ -149,6 +151,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         accounts=SqlAccounts(engine),
         audits=SqlAudits(engine),
         devices=SqlDevices(engine),
+        content_keys=SqlContentKeys(engine),
         downloads=SqlDownloads(engine),
         policies=SqlPolicies(engine),
     )

@@ -1,4 +1,4 @@
-"""What downloads and the sealing of them promise: see catalogue.offline.Downloads."""
+"""What downloads and content keys promise: see catalogue.offline."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -36,6 +36,7 @@ class Shelf:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue, self.downloads = catalogue, catalogue.downloads
+        self.keys = catalogue.content_keys
         for account_id in (ADA, BOB):
             account = make_account(account_id)
             catalogue.accounts.add(StoredAccount(account=account, password="$argon2id$secret"))
@@ -64,7 +65,7 @@ class Shelf:
     def keep(self, *numbers: int) -> list[StoredContentKey]:
         """Return the keys of some tracks, made if need be."""
         wanted = [self.want(number, key=number + 1) for number in numbers]
-        found = self.downloads.keys(wanted, now=NOON)
+        found = self.keys.keys(wanted, now=NOON)
         return [found[each.track_id, each.rendition_id] for each in wanted]
 
     def download(
@@ -104,16 +105,16 @@ def shelf(catalogue: Catalogue) -> Shelf:
 def test_one_key_seals_a_rendition_for_every_device(shelf: Shelf) -> None:
     first, second = shelf.want(0, key=1), shelf.want(0, key=2)
     place = first.track_id, first.rendition_id
-    assert shelf.downloads.keys([first], now=NOON) == {place: first}
-    assert shelf.downloads.keys([second], now=NOON) == {place: first}
+    assert shelf.keys.keys([first], now=NOON) == {place: first}
+    assert shelf.keys.keys([second], now=NOON) == {place: first}
     own = shelf.want(0, key=3, device=DEVICE)
-    assert shelf.downloads.keys([own], now=NOON) == {place: own}
-    assert shelf.downloads.due(now=NOON, limit=9) == [first.id, own.id]
+    assert shelf.keys.keys([own], now=NOON) == {place: own}
+    assert shelf.keys.due(now=NOON, limit=9) == [first.id, own.id]
 
 
 def test_of_many_who_make_a_key_at_once_one_does(shelf: Shelf) -> None:
     def ask(number: int) -> StoredContentKey:
-        (key,) = shelf.downloads.keys([shelf.want(0, key=number)], now=NOON).values()
+        (key,) = shelf.keys.keys([shelf.want(0, key=number)], now=NOON).values()
         return key
 
     with ThreadPoolExecutor(6) as threads:
@@ -215,13 +216,13 @@ def test_a_removed_device_holds_nothing(shelf: Shelf) -> None:
 
 def test_a_removed_device_s_own_keys_go_with_it(shelf: Shelf) -> None:
     own = shelf.want(0, key=9, device=DEVICE)
-    shelf.downloads.keys([own], now=NOON)
+    shelf.keys.keys([own], now=NOON)
     (shared,) = shelf.keep(0)
     for key in (own, shared):
-        shelf.downloads.finish(key.id, now=LATER)
+        shelf.keys.finish(key.id, now=LATER)
     shelf.catalogue.devices.revoke(ADA, DEVICE, now=LATER)
-    assert shelf.downloads.sealed(own.id) is None
-    assert shelf.downloads.sealed(shared.id) == shared
+    assert shelf.keys.sealed(own.id) is None
+    assert shelf.keys.sealed(shared.id) == shared
 
 
 # --------------------------------------------------------------------------- sealing
@@ -230,52 +231,52 @@ def test_a_removed_device_s_own_keys_go_with_it(shelf: Shelf) -> None:
 def test_what_is_to_be_sealed_is_one_s_at_a_time(shelf: Shelf) -> None:
     (key,) = shelf.keep(0)
     until = NOON + timedelta(minutes=1)
-    assert shelf.downloads.claim(key.id, now=NOON, until=until) == key
-    assert shelf.downloads.claim(key.id, now=NOON, until=until) is None
-    assert shelf.downloads.due(now=NOON, limit=9) == []
-    assert shelf.downloads.due(now=until, limit=9) == [key.id]
-    shelf.downloads.progress(key.id, 1200, until=LATER)
-    assert shelf.downloads.claim(key.id, now=until, until=LATER) is None
+    assert shelf.keys.claim(key.id, now=NOON, until=until) == key
+    assert shelf.keys.claim(key.id, now=NOON, until=until) is None
+    assert shelf.keys.due(now=NOON, limit=9) == []
+    assert shelf.keys.due(now=until, limit=9) == [key.id]
+    shelf.keys.progress(key.id, 1200, until=LATER)
+    assert shelf.keys.claim(key.id, now=until, until=LATER) is None
     download = shelf.download(1, 0)
     assert [(each.sealed_bytes, each.sealed) for each in download.tracks] == [(1200, False)]
-    assert shelf.downloads.claim(key.id, now=LATER, until=LATER) is not None
-    shelf.downloads.put_off(key.id, until=LATER + timedelta(hours=1))
-    assert shelf.downloads.due(now=LATER, limit=9) == []
+    assert shelf.keys.claim(key.id, now=LATER, until=LATER) is not None
+    shelf.keys.put_off(key.id, until=LATER + timedelta(hours=1))
+    assert shelf.keys.due(now=LATER, limit=9) == []
 
 
 def test_what_is_sealed_waits_no_more(shelf: Shelf) -> None:
     (key,) = shelf.keep(0)
     download = shelf.download(1, 0)
-    assert shelf.downloads.sealed(key.id) is None
+    assert shelf.keys.sealed(key.id) is None
     for _ in range(2):
-        shelf.downloads.finish(key.id, now=LATER)
-    assert shelf.downloads.sealed(key.id) == key
+        shelf.keys.finish(key.id, now=LATER)
+    assert shelf.keys.sealed(key.id) == key
     (track,) = shelf.downloads.get(ADA, download.id).tracks
     assert (track.sealed, track.sealed_bytes) == (True, key.size_bytes)
-    assert shelf.downloads.due(now=LATER + timedelta(days=9), limit=9) == []
+    assert shelf.keys.due(now=LATER + timedelta(days=9), limit=9) == []
     # One that thought it was still at it.
-    shelf.downloads.progress(key.id, 12, until=LATER)
-    shelf.downloads.put_off(key.id, until=LATER)
-    assert shelf.downloads.due(now=LATER + timedelta(days=9), limit=9) == []
+    shelf.keys.progress(key.id, 12, until=LATER)
+    shelf.keys.put_off(key.id, until=LATER)
+    assert shelf.keys.due(now=LATER + timedelta(days=9), limit=9) == []
 
 
 def test_keys_are_wrapped_anew_in_pages(shelf: Shelf) -> None:
     keys = shelf.keep(0, 1, 2)
-    first = shelf.downloads.wrapped_otherwise("k2", after="", limit=2)
+    first = shelf.keys.wrapped_otherwise("k2", after="", limit=2)
     assert first == keys[:2]
-    shelf.downloads.rewrap([replace(key, kek="k2", wrapped=b"anew") for key in first])
-    assert shelf.downloads.wrapped_otherwise("k2", after="", limit=9) == keys[2:]
-    assert shelf.downloads.wrapped_otherwise("k2", after=keys[2].id, limit=9) == []
-    shelf.downloads.finish(keys[0].id, now=LATER)
-    found = shelf.downloads.sealed(keys[0].id)
+    shelf.keys.rewrap([replace(key, kek="k2", wrapped=b"anew") for key in first])
+    assert shelf.keys.wrapped_otherwise("k2", after="", limit=9) == keys[2:]
+    assert shelf.keys.wrapped_otherwise("k2", after=keys[2].id, limit=9) == []
+    shelf.keys.finish(keys[0].id, now=LATER)
+    found = shelf.keys.sealed(keys[0].id)
     assert found is not None
     assert (found.kek, found.wrapped) == ("k2", b"anew")
 
 
 def test_a_key_that_is_not_there_is_none(shelf: Shelf) -> None:
     nothing = ContentKeyId("0" * 32)
-    assert shelf.downloads.sealed(nothing) is None
-    assert shelf.downloads.claim(nothing, now=NOON, until=LATER) is None
+    assert shelf.keys.sealed(nothing) is None
+    assert shelf.keys.claim(nothing, now=NOON, until=LATER) is None
 
 
 def test_sealed_objects_are_no_orphans(shelf: Shelf) -> None:
