@@ -42,13 +42,15 @@ class Keeper:
     def register(self, folder: Path, passphrase: str, *, name: str, kind: DeviceKind) -> Shelf:
         """Make keys in a new folder and register them; return its shelf.
 
-        Keys that are there from a registration that broke off are used.
+        A registration that broke off is gone on with, and one that was made stays as it is.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / "keys.json"
         if not path.exists():
             save_device_keys(make_device_keys(), path, passphrase)
         shelf = Shelf.open(folder, passphrase)
+        if shelf.is_registered:
+            return shelf
         account = self._ask("GET", "/v1/account")["id"]
         challenge = self._challenge(None)
         words = (name, kind, shelf.keys.public_key, shelf.keys.agreement_key)

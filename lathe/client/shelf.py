@@ -111,6 +111,11 @@ class Shelf:
 
     # ----------------------------------------------------------------------- what it knows
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether an origin knows the device."""
+        return (self.folder / "device.json").exists()
+
     def registered(self) -> Registered:
         """Return what the device knows of itself. Raises DeviceNotFound and DownloadUntrusted."""
         try:

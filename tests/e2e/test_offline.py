@@ -524,6 +524,14 @@ def test_a_registration_whose_answer_was_lost_is_gone_on_with(ada: Person) -> No
     assert ada.register(ada.shelf.folder).registered().device == device
 
 
+def test_registering_again_changes_nothing(ada: Person) -> None:
+    ada.keep(track_id=ada.label.one, codec="flac")
+    known = ada.shelf.registered()
+    assert ada.register(ada.shelf.folder).registered() == known
+    ada.keeper.renew(ada.shelf)
+    assert len(ada.http.get("/v1/devices").json()["devices"]) == 1
+
+
 def test_a_clock_that_was_far_ahead_is_set_right_online(ada: Person) -> None:
     ada.keep(track_id=ada.label.one, codec="flac")
     with pytest.raises(LicenceExpired):
@@ -538,7 +546,8 @@ def test_a_clock_that_was_far_ahead_is_set_right_online(ada: Person) -> None:
 def test_altered_state_does_not_open(ada: Person, name: str) -> None:
     ada.keep(track_id=ada.label.one, codec="flac")
     whole = (ada.shelf.folder / name).read_bytes()
-    for other in (b"", b"{}", b"[" * 5000, whole[:-1], whole[:40] + b"A" + whole[41:]):
+    flipped = whole[:40] + bytes([whole[40] ^ 1]) + whole[41:]
+    for other in (b"", b"{}", b"[" * 5000, whole[:-1], flipped):
         (ada.shelf.folder / name).write_bytes(other)
         with pytest.raises(DownloadUntrusted, match=SAME_WORDS):
             play(Shelf.open(ada.shelf.folder, PASSPHRASE), ada.label.one)
