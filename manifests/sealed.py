@@ -10,6 +10,7 @@ from typing import Any
 
 from catalogue.nouns import Chunk, Rendition, StoredObject, Track
 from manifests.json import describe_positions
+from protection.sealing import sealed_name
 
 VERSION = 1
 MEDIA_TYPE = "application/vnd.lathe.download+json"
@@ -27,7 +28,7 @@ def render_sealed(
     """Return the manifest of a sealed track as UTF-8 JSON; ``objects`` are the sealed ones."""
 
     def tell(stored: StoredObject) -> dict[str, Any]:
-        name = f"{stored.name.partition('.')[0]}.lso"
+        name = sealed_name(stored.name)
         return {"name": name, "size_bytes": objects[name].size_bytes}
 
     def tell_chunk(chunk: Chunk) -> dict[str, Any]:

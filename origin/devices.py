@@ -12,6 +12,7 @@ from catalogue.offline import Device, DeviceId, DeviceKind, DeviceLimits
 from catalogue.permissions import Action, require
 from origin.access import SESSION_REFUSALS, Parts, Signed, counted
 from origin.problems import responses
+from origin.sessions import PRINTABLE
 from origin.throttle import Category
 from protection.encoding import encode_bytes
 from protection.possession import (
@@ -35,11 +36,10 @@ CHALLENGE_LIFE = timedelta(minutes=5)
 AT_ONCE, LATELY, LATELY_LASTS = 5, 10, timedelta(days=30)
 """How many devices an account has at once, and how many it registers within that time."""
 
-_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _KEY_MAX, _PROOF_MAX, _CHALLENGE_MAX = 90, 90, 60
 _REFUSALS = (*SESSION_REFUSALS, errors.RoleMayNot, errors.Unavailable)
 
-ShortText = Annotated[str, Field(max_length=_CHALLENGE_MAX, pattern=_PRINTABLE)]
+ShortText = Annotated[str, Field(max_length=_CHALLENGE_MAX, pattern=PRINTABLE)]
 Proof = Annotated[str, Field(max_length=_PROOF_MAX)]
 
 
@@ -63,7 +63,7 @@ class Registration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(min_length=1, max_length=100, pattern=_PRINTABLE)
+    name: str = Field(min_length=1, max_length=100, pattern=PRINTABLE)
     kind: DeviceKind = Field(strict=False)
     public_key: str = Field(max_length=_KEY_MAX, description="which signs: ECDSA with SHA-256")
     agreement_key: str = Field(max_length=_KEY_MAX, description="for which keys are wrapped")

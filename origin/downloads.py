@@ -29,9 +29,11 @@ from catalogue.offline import (
 from catalogue.permissions import Action, require
 from manifests.sealed import MEDIA_TYPE, render_sealed
 from origin.access import SESSION_REFUSALS, Parts, Signed, Territory, counted
+from origin.devices import ShortText
 from origin.problems import Problem, describe, responses
 from origin.renditions import sealed_objects
 from origin.services import Services
+from origin.sessions import PRINTABLE
 from origin.taking import Subject, choose_keys, find_album, find_briefs, find_playlist, find_track
 from origin.throttle import Category
 from origin.tracks import STREAM_REFUSALS, QualityName
@@ -46,10 +48,7 @@ router = APIRouter(
 TRACKS_OF_A_DEVICE = 10_000
 _PLAYLIST_MAX = 500
 _TO_ROOT = "../../../.."
-_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 _REFUSALS = (*SESSION_REFUSALS, errors.Unavailable)
-
-ShortId = Annotated[str, Field(max_length=60, pattern=_PRINTABLE)]
 
 
 class DownloadWanted(BaseModel):
@@ -57,13 +56,13 @@ class DownloadWanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    device_id: ShortId
-    track_id: ShortId | None = None
-    album_id: ShortId | None = None
-    track_ids: list[ShortId] | None = Field(
+    device_id: ShortText
+    track_id: ShortText | None = None
+    album_id: ShortText | None = None
+    track_ids: list[ShortText] | None = Field(
         default=None, min_length=1, max_length=_PLAYLIST_MAX, description="those of a playlist"
     )
-    title: str = Field(default="", max_length=200, pattern=_PRINTABLE)
+    title: str = Field(default="", max_length=200, pattern=PRINTABLE)
     quality: QualityName | None = Field(
         default=None, strict=False, description="no better than this"
     )

@@ -27,7 +27,9 @@ from protection.tokens import hash_secret, make_session_token
 router = APIRouter(prefix="/v1", tags=["sessions"], responses=responses(errors.TooManyRequests))
 _counted = [counted(Category.LIBRARY)]
 
-_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+"""What people write on one line: no control characters."""
+
 # Folded, an address may be longer than it was written.
 _TRIED_MAX = 320
 
@@ -41,13 +43,13 @@ class SignIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     email: str = Field(
-        min_length=3, max_length=320, pattern=_PRINTABLE, examples=["ada@example.org"]
+        min_length=3, max_length=320, pattern=PRINTABLE, examples=["ada@example.org"]
     )
     password: str = Field(max_length=1000)
     device: str = Field(
         default="",
         max_length=200,
-        pattern=_PRINTABLE,
+        pattern=PRINTABLE,
         description="what the listener calls the device",
     )
 
