@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_CONNECTIONS = 16
 _IN_TURN = """
 local asked = %s
 local turn = 0
@@ -63,6 +62,7 @@ def measure(
     *,
     beside: Sequence[int] = (),
     warm: bool = True,
+    connections: int = 16,
 ) -> Rate:
     """Return the rate at which the processes ``pids`` answer what a script asks for.
 
@@ -70,7 +70,7 @@ def measure(
     """
     place = folder / "asked.lua"
     place.write_text(script)
-    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", "-s", str(place)]
+    command = ["wrk", "-t1", f"-c{connections}", "-s", str(place)]
     if warm:
         subprocess.run([*command, "-d1", url], check=True, capture_output=True)
     before, before_beside = sum(map(cpu_s, pids)), _all_cpu_s(beside)

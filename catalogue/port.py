@@ -91,22 +91,13 @@ class HeardMaster:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Face:
-    """A rendition without its chunks, and how a version of the manifest shows it, with them."""
-
-    rendition: Rendition
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Brief:
-    """A track as manifests need it: its renditions have no chunks, and ``faces`` are theirs.
+    """A track as manifests need it, its renditions without chunks.
 
     ``before`` and ``after`` are the published tracks beside it on its album.
     """
 
     track: Track
-    faces: tuple[str, ...]
     before: TrackId | None = None
     after: TrackId | None = None
 
@@ -135,8 +126,20 @@ class Tracks(Protocol):
     ) -> dict[TrackId, Brief]:
         """Return those of some tracks that exist, by id.
 
+        What of it is not kept yet is made and kept, and so are faces: see there.
+        """
+
+    def faces(
+        self,
+        rendition_ids: Collection[RenditionId],
+        *,
+        version: int,
+        render: Callable[[Rendition], str],
+    ) -> dict[RenditionId, str]:
+        """Return how a version of the manifest shows those of some renditions that exist, by id.
+
         Faces are kept by the ``version`` of the manifest that shows them; those that there are not
-        yet are rendered and kept.
+        yet are rendered, with all of their chunks, and kept.
         """
 
     def listed(self, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:

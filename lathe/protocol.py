@@ -6,9 +6,10 @@ body of a request may take its time, for a master may come over a bad line.
 
 import re
 from asyncio import BaseTransport, TimerHandle, Transport
+from functools import partial
 from typing import Any, cast
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -16,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from origin.entrance import Entrance
-from origin.fast.http import Answer, Headers
+from origin.fast.http import Answer, Headers, send_answer
 from origin.remembered import Remembered
 from origin.visit import Visit, enter, entered
 
@@ -40,7 +41,7 @@ def build_protocol(*, patience_s: float) -> type["QuickProtocol"]:
 
 
 class QuickProtocol(HttpToolsProtocol):
-    """Answers without a task what the entrance recalls; all else goes uvicorn's own way.
+    """Answers without a task what the entrance recalls; all else has one, as uvicorn has it.
 
     That is a GET request on a connection that is kept and that nothing else waits on. Head and
     body leave in one write. A player sends the same lines after the first with every request: what
@@ -128,8 +129,12 @@ class QuickProtocol(HttpToolsProtocol):
         if self._answer_at_once(cycle):
             return
         length = sum(len(name) + len(value) for name, value in cycle.scope["headers"])
-        self._running, refused = cycle, cast(Any, _refuse_head)
-        super()._start_asgi_task(cycle, refused if length > HEAD_MAX_BYTES else app)
+        self._running = cycle
+        if length > HEAD_MAX_BYTES:
+            app = _refuse_head
+        elif self._may_be_quick(cycle):
+            app = partial(self._answer_soon, cycle, app)
+        super()._start_asgi_task(cycle, app)
 
     # ----------------------------------------------------------------------- at once
 
@@ -139,21 +144,34 @@ class QuickProtocol(HttpToolsProtocol):
             # It has been asked for, and was not recalled.
             enter(cast(Scope, cycle.scope), visit)
             return False
-        if (
-            self._entrance is None
-            or cycle.scope["method"] != "GET"
-            or not cycle.keep_alive
-            # Requests that wait behind one another take their turns in tasks of their own.
-            or cycle is not self.cycle
-            or not self._may_write()
-        ):
+        if self._entrance is None or not self._may_be_quick(cycle) or not self._may_write():
             return False
         answer = self._entrance.recall(cast(Scope, cycle.scope))
         if answer is None:
             return False
-        self._write(answer)
+        self._end_at_once(answer)
         cycle.response_started = cycle.response_complete = True
         return True
+
+    def _may_be_quick(self, cycle: RequestResponseCycle) -> bool:
+        # Requests that wait behind one another take their turns in tasks of their own.
+        may = cycle.scope["method"] == "GET" and cycle.keep_alive and cycle is self.cycle
+        return may and self._entrance is not None
+
+    async def _answer_soon(
+        self, cycle: RequestResponseCycle, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer a request as the entrance does, if it does without the application."""
+        assert self._entrance is not None
+        answer = await self._entrance.find(scope)
+        if answer is None:
+            await app(scope, receive, send)
+        elif cycle.keep_alive and not (self.flow.write_paused or self.transport.is_closing()):
+            self._write(answer)
+            cycle.response_started = cycle.response_complete = True
+            cycle.on_response()
+        else:
+            await send_answer(answer, send)
 
     def _answer_known(self, data: bytes) -> bool:
         """Answer a request that is known but for its first line, if nothing has to be asked for."""
@@ -181,7 +199,7 @@ class QuickProtocol(HttpToolsProtocol):
             self._visit = entered(scope)
             return False
         self._unset_keepalive_if_required()
-        self._write(answer)
+        self._end_at_once(answer)
         return True
 
     def _learn(self, data: bytes) -> None:
@@ -207,6 +225,9 @@ class QuickProtocol(HttpToolsProtocol):
             head += (name, b": ", value, b"\r\n")
         head += (b"\r\n", answer.body)
         self.transport.write(b"".join(head))
+
+    def _end_at_once(self, answer: Answer) -> None:
+        self._write(answer)
         self.server_state.total_requests += 1
         # The next head is waited for as the first one is, without a timer for each.
         self._head_since = self.loop.time()

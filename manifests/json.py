@@ -3,32 +3,51 @@
 Its schema is ``manifest.schema.json`` beside this module.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
+import msgspec
+
 from catalogue.nouns import Chunk, Rendition, StoredObject
 from manifests.manifest import VERSION, Manifest
+from manifests.template import Template
 
-# Stands once in a face: all texts in it are names that the plant itself gives.
+# Stands once in a face: all texts in it are names that the plant itself gives, and so are prefixes.
 _NO_BASE = '"base_url":""'
 
 
-def render_json(manifest: Manifest, faces: Sequence[str] | None = None) -> bytes:
-    """Return the manifest as UTF-8 JSON.
+def render_json(manifest: Manifest) -> bytes:
+    """Return the manifest as UTF-8 JSON."""
+    times = {
+        "expires_at": _instant(manifest.expires_at),
+        "refresh_after": _instant(manifest.refresh_after),
+        "refresh_url": manifest.refresh_url,
+    }
+    shown = [
+        _rendition(rendition) | {"base_url": prefix}
+        for rendition, prefix in zip(manifest.renditions, manifest.prefixes, strict=True)
+    ]
+    return _dump(_describe(manifest) | times | {"renditions": shown}).encode()
 
-    ``faces`` are those of its renditions, where they have been rendered before.
+
+def build_json_template(manifest: Manifest, faces: Sequence[str]) -> Template:
+    """Return the template of what ``render_json`` makes of a manifest that has times.
+
+    ``faces`` are those of its renditions.
     """
-    if faces is None:
-        faces = [render_face(rendition) for rendition in manifest.renditions]
-    listed = ",".join(
-        face.replace(_NO_BASE, f'"base_url":{_dump(prefix)}', 1)
-        for face, prefix in zip(faces, manifest.prefixes, strict=True)
-    )
-    return f'{_dump(_describe(manifest))[:-1]},"renditions":[{listed}]}}'.encode()
+    text, slots = f'{_dump(_describe(manifest))[:-1]},"expires_at":"', [len(faces), len(faces) + 1]
+    pieces = [text, '","refresh_after":"']
+    text = f'","refresh_url":{_dump(manifest.refresh_url)},"renditions":['
+    for slot, face in enumerate(faces):
+        before, _, after = face.partition(_NO_BASE)
+        slots.append(slot)
+        pieces.append(f'{text}{before}"base_url":"')
+        text = f'"{after},'
+    pieces.append(f"{text[:-1]}]}}")
+    return Template([piece.encode() for piece in pieces], slots)
 
 
 def render_face(rendition: Rendition) -> str:
@@ -39,7 +58,7 @@ def render_face(rendition: Rendition) -> str:
 @cache
 def read_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of what ``render_json`` gives."""
-    schema: dict[str, Any] = json.loads(
+    schema: dict[str, Any] = msgspec.json.decode(
         (files("manifests") / "manifest.schema.json").read_text("utf-8")
     )
     return schema
@@ -64,9 +83,6 @@ def _describe(manifest: Manifest) -> dict[str, Any]:
             "next": manifest.place.following,
         },
         "quality": manifest.quality,
-        "expires_at": _instant(manifest.expires_at),
-        "refresh_after": _instant(manifest.refresh_after),
-        "refresh_url": manifest.refresh_url,
     }
 
 
@@ -114,7 +130,7 @@ def _stored(stored: StoredObject) -> dict[str, Any]:
 
 
 def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return msgspec.json.encode(value).decode()
 
 
 @lru_cache(maxsize=1024)

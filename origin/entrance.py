@@ -30,7 +30,7 @@ class Entrance:
 
     def __init__(self, app: ASGIApp, measures: OriginMeasures, *, tells_all: bool = False) -> None:
         self._app, self._measures, self._tells_all = app, measures, tells_all
-        self._recall = app.recall if isinstance(app, FastPath) and not tells_all else None
+        self._fast = app if isinstance(app, FastPath) and not tells_all else None
         self._prefix, self._numbers = os.urandom(8).hex(), count()
 
     def recall(self, scope: Scope) -> Answer | None:
@@ -38,12 +38,25 @@ class Entrance:
 
         Without one the application is to be called, which goes on with the same visit.
         """
-        if self._recall is None:
+        if self._fast is None:
             return None
         began, visit = perf_counter(), self._enter(scope)
-        found = self._recall(scope)
-        if found is None:
+        found = self._fast.recall(scope)
+        return None if found is None else self._finish(scope, visit, found, began)
+
+    async def find(self, scope: Scope) -> Answer | None:
+        """Return the answer to a GET request that was not recalled, if the fast path has one.
+
+        Without one the application is to be called, which goes on with the same visit.
+        """
+        if self._fast is None:
             return None
+        began, visit = perf_counter(), entered(scope) or self._enter(scope)
+        begin(visit.told)
+        found = await self._fast.find(scope)
+        return None if found is None else self._finish(scope, visit, found, began)
+
+    def _finish(self, scope: Scope, visit: Visit, found: Answer, began: float) -> Answer:
         request_id = visit.told["request_id"].encode("ascii")
         headers = [*found.headers, *HEADERS, (_REQUEST_ID, request_id), *visit.headers]
         self._tell(scope, visit, found.status, perf_counter() - began)

@@ -21,6 +21,7 @@ class Visit:
     told: dict[str, str]
     route: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    sought: bool = False
     admitted: bool = False
     refused: TooManyRequests | None = None
     streams: list[tuple[str, str]] = field(default_factory=list)

@@ -1,98 +1,311 @@
-"""Many tracks at once, as briefly as manifests need them."""
+"""Many tracks at once, as briefly as manifests need them.
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
-from typing import Any
+All of a track is kept on a card, one row that is read in no time. A card is made when it is first
+needed, and holds for one edition of its track and of the album: whatever changes either raises its
+edition (catalogue.database.announcing), so that no card outlives what it tells of.
+"""
 
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgspec
 from pydantic import TypeAdapter
-from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, exists, func, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
-from catalogue.database.engine import insert_new
-from catalogue.database.schema import faces, renditions, rights, track_renditions, tracks
-from catalogue.nouns import Rendition, TrackId
-from catalogue.port import Face
+from catalogue.database.among import among
+from catalogue.database.engine import insert_all
+from catalogue.database.schema import (
+    albums,
+    cards,
+    faces,
+    renditions,
+    rights,
+    track_renditions,
+    tracks,
+)
+from catalogue.nouns import (
+    AccountId,
+    AlbumId,
+    Metadata,
+    Rendition,
+    RenditionId,
+    Right,
+    Track,
+    TrackId,
+    Window,
+)
+from catalogue.port import Brief
 
 RENDITION = TypeAdapter(Rendition)
+WINDOWS = TypeAdapter(tuple[Window, ...])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Listed:
+    """What a card tells of a track but for its renditions."""
+
+    id: TrackId
+    label: str
+    metadata: Metadata
+    updated_at: datetime
+    taken_down_at: datetime | None
+    owner: AccountId | None
+    album_id: AlbumId | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entry:
+    """A card without renditions and neighbours."""
+
+    track: _Listed
+
+
+_BRIEF, _ENTRY = msgspec.json.Decoder(Brief), msgspec.json.Decoder(_Entry)
+# Cards of another shape are none.
+_VERSION = crc32(json.dumps(msgspec.json.schema(Brief)).encode()) & 0x7FFFFFFF
 
 # Written once: to build them takes longer than to run them.
-_IDS: BindParameter[str] = bindparam("ids", expanding=True)
-_VERSION: BindParameter[int] = bindparam("version")
+_FACES_VERSION: BindParameter[int] = bindparam("version")
+_ALBUM_EDITION = func.coalesce(albums.c.edition, 0)
+_CARDS = (
+    select(tracks.c.id, cards.c.card)
+    .select_from(
+        tracks.outerjoin(albums, albums.c.id == tracks.c.album_id).outerjoin(
+            cards,
+            and_(
+                cards.c.track_id == tracks.c.id,
+                cards.c.version == _VERSION,
+                cards.c.edition == tracks.c.edition,
+                cards.c.album_edition == _ALBUM_EDITION,
+            ),
+        )
+    )
+    .where(among(tracks.c.id))
+)
+# Editions are read with or before all that a card of them tells.
 _ROWS = (
-    select(tracks, rights.c.territory, rights.c.windows)
-    .select_from(tracks.outerjoin(rights, rights.c.track_id == tracks.c.id))
-    .where(tracks.c.id.in_(_IDS))
+    select(tracks, _ALBUM_EDITION.label("album_edition"), rights.c.territory, rights.c.windows)
+    .select_from(
+        tracks.outerjoin(albums, albums.c.id == tracks.c.album_id).outerjoin(
+            rights, rights.c.track_id == tracks.c.id
+        )
+    )
+    .where(among(tracks.c.id))
     .order_by(rights.c.territory)
 )
-_FACES = (
+_OWN_FACES = and_(faces.c.rendition_id == renditions.c.id, faces.c.version == _FACES_VERSION)
+_BRIEFLY = (
     select(
         track_renditions.c.track_id,
+        renditions.c.id,
         faces.c.brief,
-        faces.c.face,
         case((faces.c.brief.is_(None), renditions.c.declaration)).label("declaration"),
     )
     .select_from(
         track_renditions.join(
             renditions, renditions.c.id == track_renditions.c.rendition_id
-        ).outerjoin(
-            faces, and_(faces.c.rendition_id == renditions.c.id, faces.c.version == _VERSION)
-        )
+        ).outerjoin(faces, _OWN_FACES)
     )
-    .where(track_renditions.c.track_id.in_(_IDS))
+    .where(among(track_renditions.c.track_id))
     .order_by(track_renditions.c.track_id, track_renditions.c.place)
 )
+_FACES = select(faces.c.rendition_id, faces.c.face).where(
+    among(faces.c.rendition_id), faces.c.version == _FACES_VERSION
+)
+_DECLARATIONS = select(renditions.c.declaration).where(among(renditions.c.id))
 _ALBUM, _ORDER = tracks.c.album_id, (tracks.c.disc, tracks.c.number, tracks.c.id)
 _NEIGHBOURS = select(
     tracks.c.id,
     func.lag(tracks.c.id).over(partition_by=_ALBUM, order_by=_ORDER),
     func.lead(tracks.c.id).over(partition_by=_ALBUM, order_by=_ORDER),
-).where(_ALBUM.in_(_IDS), exists().where(track_renditions.c.track_id == tracks.c.id))
+).where(among(_ALBUM), exists().where(track_renditions.c.track_id == tracks.c.id))
 
 
-def read_rows(
-    connection: Connection, track_ids: Collection[TrackId]
-) -> Mapping[str, list[Row[Any]]]:
-    """Return the rows of some tracks with one of their rights each, by track."""
-    found: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(_ROWS, {"ids": list(track_ids)}):
-        found.setdefault(row.id, []).append(row)
-    return found
+class Made(NamedTuple):
+    """What had to be made of some tracks, to be kept for those who ask next."""
+
+    cards: Sequence[dict[str, Any]]
+    faces: Sequence[dict[str, Any]]
 
 
-def read_faces(
+def read_briefs(
     connection: Connection,
     track_ids: Collection[TrackId],
     *,
     version: int,
     render: Callable[[Rendition], str],
-) -> tuple[Mapping[str, list[Face]], list[Face]]:
-    """Return the faces of some tracks' renditions, by track, and which of them had to be made."""
-    found: dict[str, list[Face]] = {}
-    made = []
-    wanted = {"ids": list(track_ids), "version": version}
-    for track_id, brief, text, declaration in connection.execute(_FACES, wanted):
-        if brief is None:
-            whole = RENDITION.validate_json(declaration)
-            face = Face(rendition=replace(whole, chunks=()), text=render(whole))
-            made.append(face)
+) -> tuple[dict[TrackId, Brief], Made]:
+    """Return some tracks briefly, and what had to be made for that: see keep_made."""
+    found, missing = {}, []
+    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}):
+        if card is None:
+            missing.append(track_id)
         else:
-            face = Face(rendition=RENDITION.validate_json(brief), text=text)
-        found.setdefault(track_id, []).append(face)
-    return found, made
+            found[TrackId(track_id)] = _BRIEF.decode(card)
+    if not missing:
+        return found, Made((), ())
+    rows = _read_rows(connection, missing)
+    shown, made = _read_renditions(connection, missing, version=version, render=render)
+    beside = _read_neighbours(connection, {row.album_id for row, *_ in rows.values()} - {None})
+    new = []
+    for track_id, (row, *more) in rows.items():
+        before, after = beside.get(track_id, (None, None))
+        track = make_track(row, _make_rights([row, *more]), tuple(shown.get(track_id, ())))
+        brief = Brief(track=track, before=before, after=after)
+        found[TrackId(track_id)] = brief
+        new.append(
+            {
+                "track_id": track_id,
+                "version": _VERSION,
+                "edition": row.edition,
+                "album_edition": row.album_edition,
+                "card": msgspec.json.encode(brief).decode(),
+            }
+        )
+    return found, Made(new, made)
 
 
-def keep_faces(connection: Connection, made: Collection[Face], *, version: int) -> None:
-    """Remember faces that were made, for those who ask next."""
-    for face in made:
-        row = {
-            "rendition_id": face.rendition.id,
-            "version": version,
-            "brief": RENDITION.dump_json(face.rendition).decode(),
-            "face": face.text,
-        }
-        insert_new(connection, faces, row)
+def read_listed(connection: Connection, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
+    """Return some tracks without renditions."""
+    found, missing = {}, []
+    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}):
+        if card is None:
+            missing.append(track_id)
+            continue
+        own = _ENTRY.decode(card).track
+        found[TrackId(track_id)] = Track(
+            id=own.id,
+            label=own.label,
+            metadata=own.metadata,
+            renditions=(),
+            updated_at=own.updated_at,
+            taken_down_at=own.taken_down_at,
+            owner=own.owner,
+            album_id=own.album_id,
+        )
+    for track_id, rows in _read_rows(connection, missing).items() if missing else ():
+        found[TrackId(track_id)] = make_track(rows[0], _make_rights(rows), ())
+    return found
 
 
-def read_neighbours(
+def read_faces(
+    connection: Connection,
+    rendition_ids: Collection[RenditionId],
+    *,
+    version: int,
+    render: Callable[[Rendition], str],
+) -> tuple[dict[RenditionId, str], Made]:
+    """Return the faces of some renditions, and those that had to be made: see keep_made."""
+    wanted = {"ids": list(rendition_ids), "version": version}
+    found = {RenditionId(name): face for name, face in connection.execute(_FACES, wanted)}
+    missing = [each for each in rendition_ids if each not in found]
+    if not missing:
+        return found, Made((), ())
+    made = []
+    for declaration in connection.execute(_DECLARATIONS, {"ids": missing}).scalars():
+        row = _make_face(RENDITION.validate_json(declaration), version, render)
+        made.append(row)
+        found[RenditionId(row["rendition_id"])] = row["face"]
+    return found, Made((), made)
+
+
+def keep_made(connection: Connection, made: Made) -> None:
+    """Keep what had to be made, for those who ask next."""
+    insert_all(connection, faces, made.faces)
+    if not made.cards:
+        return
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    new = dialect.insert(cards)
+    # Who made one of an older edition comes too late, or makes one that is never read.
+    update = {name: new.excluded[name] for name in ("version", "edition", "album_edition", "card")}
+    insertion = new.on_conflict_do_update(index_elements=["track_id"], set_=update)
+    # In one order, so that none waits for another that waits for it.
+    connection.execute(insertion, sorted(made.cards, key=lambda row: str(row["track_id"])))
+
+
+def make_track(row: Row[Any], licensed: Iterable[Right], published: tuple[Rendition, ...]) -> Track:
+    """Return the track that a row of its table holds."""
+    return Track(
+        id=TrackId(row.id),
+        label=row.label,
+        metadata=Metadata(
+            title=row.title,
+            artist=row.artist,
+            isrc=row.isrc if row.owner is None else None,
+            rights=tuple(licensed),
+        ),
+        renditions=published,
+        updated_at=row.updated_at,
+        taken_down_at=row.taken_down_at,
+        owner=None if row.owner is None else AccountId(row.owner),
+        album_id=None if row.album_id is None else AlbumId(row.album_id),
+    )
+
+
+def make_right(row: Row[Any]) -> Right:
+    """Return the right that a row of its table holds."""
+    windows = (Window(),) if row.windows is None else WINDOWS.validate_python(row.windows)
+    return Right(territory=row.territory, windows=windows)
+
+
+def _make_rights(rows: Iterable[Row[Any]]) -> list[Right]:
+    return [make_right(row) for row in rows if row.territory is not None]
+
+
+def _read_rows(connection: Connection, track_ids: Sequence[str]) -> Mapping[str, list[Row[Any]]]:
+    """Return the rows of some tracks with one of their rights each, by track."""
+    found: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(_ROWS, {"ids": track_ids}):
+        found.setdefault(row.id, []).append(row)
+    return found
+
+
+def _read_renditions(
+    connection: Connection,
+    track_ids: Sequence[str],
+    *,
+    version: int,
+    render: Callable[[Rendition], str],
+) -> tuple[Mapping[str, list[Rendition]], list[dict[str, Any]]]:
+    """Return the renditions of some tracks without chunks, by track, and faces that were made."""
+    found: dict[str, list[Rendition]] = {}
+    made = {}
+    wanted = {"ids": track_ids, "version": version}
+    for track_id, rendition_id, brief, declaration in connection.execute(_BRIEFLY, wanted):
+        if brief is None:
+            face = _make_face(RENDITION.validate_json(declaration), version, render)
+            brief, made[rendition_id] = face["brief"], face
+        found.setdefault(track_id, []).append(RENDITION.validate_json(brief))
+    return found, sorted(made.values(), key=lambda row: str(row["rendition_id"]))
+
+
+def _make_face(
+    rendition: Rendition, version: int, render: Callable[[Rendition], str]
+) -> dict[str, Any]:
+    return {
+        "rendition_id": rendition.id,
+        "version": version,
+        "brief": RENDITION.dump_json(replace(rendition, chunks=())).decode(),
+        "face": render(rendition),
+    }
+
+
+def _read_neighbours(
     connection: Connection, album_ids: Collection[str]
 ) -> Mapping[str, tuple[TrackId | None, TrackId | None]]:
     """Return what comes before and after each published track of some albums, by track."""

@@ -3,9 +3,11 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from select import POLLIN, poll
 from time import monotonic, sleep
 from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
@@ -21,7 +23,13 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DisconnectionError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from catalogue.breaker import Breaker
@@ -93,11 +101,18 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 def _open_postgresql(address: URL) -> Engine:
     engine = create_engine(
         address.set(drivername="postgresql+psycopg"),
-        pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,
         connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "lathe"},
     )
+
+    @event.listens_for(engine, "checkout")
+    def _check(connection: psycopg.Connection, *_: object) -> None:
+        # A server that went away has closed its end, which is then to be read. To ask it costs
+        # more than most of what is asked.
+        if _is_readable(connection.fileno()):
+            raise DisconnectionError("The database closed the connection.")
+
     # Statements that only read need no transaction around them, which takes two turns more.
     reader = engine.execution_options(isolation_level="AUTOCOMMIT")
     breaker = Breaker(CatalogueUnavailable, "catalogue")
@@ -122,6 +137,12 @@ def upgrade(engine: Engine) -> None:
             connection.execute(lock)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _is_readable(fd: int) -> bool:
+    found = poll()
+    found.register(fd, POLLIN)
+    return bool(found.poll(0))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from catalogue.database.announcing import announce_track
+from catalogue.database.announcing import announce_album, announce_track
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
 from catalogue.database.prints import keep_heard, reveal
@@ -302,7 +302,8 @@ def _point_track(connection: Connection, job_id: JobId, current: Sequence[Rendit
     """Let the job's track have ``current``, unless a later delivery of it is published already."""
     own = select(jobs.c.track_id, deliveries.c.created_at).join(deliveries)
     track_id, delivered_at = connection.execute(own.where(jobs.c.id == job_id)).one()
-    connection.execute(select(tracks.c.id).where(tracks.c.id == track_id).with_for_update())
+    own_row = select(tracks.c.album_id).where(tracks.c.id == track_id).with_for_update()
+    album_id = connection.execute(own_row).scalar()
     later = select(jobs.c.id).join(deliveries)
     done = and_(jobs.c.track_id == track_id, jobs.c.state == JobState.DONE)
     newer = later.where(done, deliveries.c.created_at > delivered_at).limit(1)
@@ -316,6 +317,8 @@ def _point_track(connection: Connection, job_id: JobId, current: Sequence[Rendit
     ]
     connection.execute(insert(track_renditions), rows)
     announce_track(connection, track_id)
+    if album_id is not None:
+        announce_album(connection, album_id)
 
 
 def read_job(connection: Connection, job_id: JobId) -> Job:

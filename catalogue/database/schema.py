@@ -65,6 +65,8 @@ albums = Table(
     Column("label", String(200), nullable=False),
     Column("upc", String(14), nullable=False),
     Column("title", Text, nullable=False),
+    # Raised with every change to what stands on it, and in which order.
+    Column("edition", Integer, nullable=False, server_default="0"),
     UniqueConstraint("label", "upc"),
 )
 
@@ -82,6 +84,8 @@ tracks = Table(
     Column("album_id", String(40), index=True),
     Column("disc", Integer),
     Column("number", Integer),
+    # Raised with every change to the track.
+    Column("edition", Integer, nullable=False, server_default="0"),
     UniqueConstraint("label", "isrc"),
 )
 
@@ -133,6 +137,17 @@ faces = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("brief", Text, nullable=False),
     Column("face", Text, nullable=False),
+)
+
+# What manifests need of a track: derived, and written again when there is none of these editions.
+cards = Table(
+    "cards",
+    tables,
+    Column("track_id", ForeignKey("tracks.id"), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("edition", Integer, nullable=False),
+    Column("album_edition", Integer, nullable=False),
+    Column("card", Text, nullable=False),
 )
 
 audits = Table(

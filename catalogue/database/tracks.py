@@ -1,7 +1,7 @@
 """Tracks, deliveries and renditions in SQL."""
 
 import base64
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +20,19 @@ from sqlalchemy import (
 )
 
 from catalogue.auditing import Deed, Detail, record
-from catalogue.database.announcing import announce, announce_track
+from catalogue.database.announcing import announce_album, announce_track
 from catalogue.database.audits import keep
-from catalogue.database.briefs import keep_faces, read_faces, read_neighbours, read_rows
+from catalogue.database.briefs import (
+    RENDITION,
+    WINDOWS,
+    Made,
+    keep_made,
+    make_right,
+    make_track,
+    read_briefs,
+    read_faces,
+    read_listed,
+)
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
@@ -38,7 +48,6 @@ from catalogue.database.schema import (
 )
 from catalogue.errors import AlbumNotFound, TrackNotFound
 from catalogue.nouns import (
-    AccountId,
     Album,
     AlbumId,
     AlbumSaid,
@@ -54,15 +63,12 @@ from catalogue.nouns import (
     Sha256,
     Track,
     TrackId,
-    Window,
     WorkQueue,
 )
 from catalogue.port import Brief, HeardMaster
 
 _FEATURES = TypeAdapter(Features)
-_RENDITION = TypeAdapter(Rendition)
 _IN_ORDER = tracks.c.disc, tracks.c.number, tracks.c.id
-_WINDOWS = TypeAdapter(tuple[Window, ...])
 # The beats are most of what is kept, and not needed to compare.
 _COMPARED = select(
     features.c.master_sha256,
@@ -130,7 +136,7 @@ class SqlTracks:
             )
             declared = connection.execute(chosen).scalars().all()
             return _build_track(
-                connection, row, tuple(_RENDITION.validate_json(text) for text in declared)
+                connection, row, tuple(RENDITION.validate_json(text) for text in declared)
             )
 
     def briefs(
@@ -142,35 +148,32 @@ class SqlTracks:
     ) -> dict[TrackId, Brief]:
         """See Tracks.briefs."""
         with reading(self._engine) as connection:
-            rows = read_rows(connection, track_ids)
-            shown, made = read_faces(connection, track_ids, version=version, render=render)
-            albums = {row.album_id for row, *_ in rows.values() if row.album_id is not None}
-            beside = read_neighbours(connection, albums)
-        if made:
-            with writing(self._engine) as connection:
-                keep_faces(connection, made, version=version)
-        found = {}
-        for track_id, (row, *more) in rows.items():
-            licensed = [_make_right(each) for each in (row, *more) if each.territory is not None]
-            faces = shown.get(track_id, [])
-            before, after = beside.get(track_id, (None, None))
-            found[TrackId(track_id)] = Brief(
-                track=_make_track(row, licensed, tuple(face.rendition for face in faces)),
-                faces=tuple(face.text for face in faces),
-                before=before,
-                after=after,
-            )
+            found, made = read_briefs(connection, track_ids, version=version, render=render)
+        self._keep(made)
         return found
+
+    def faces(
+        self,
+        rendition_ids: Collection[RenditionId],
+        *,
+        version: int,
+        render: Callable[[Rendition], str],
+    ) -> dict[RenditionId, str]:
+        """See Tracks.faces."""
+        with reading(self._engine) as connection:
+            found, made = read_faces(connection, rendition_ids, version=version, render=render)
+        self._keep(made)
+        return found
+
+    def _keep(self, made: Made) -> None:
+        if made.cards or made.faces:
+            with writing(self._engine) as connection:
+                keep_made(connection, made)
 
     def listed(self, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
         """See Tracks.listed."""
         with reading(self._engine) as connection:
-            rows = read_rows(connection, track_ids)
-        found = {}
-        for track_id, (row, *more) in rows.items():
-            licensed = [_make_right(each) for each in (row, *more) if each.territory is not None]
-            found[TrackId(track_id)] = _make_track(row, licensed, ())
-        return found
+            return read_listed(connection, track_ids)
 
     def album(self, album_id: AlbumId) -> Album:
         """See Tracks.album."""
@@ -187,7 +190,7 @@ class SqlTracks:
             label=row.label,
             upc=row.upc,
             title=row.title,
-            tracks=tuple(_make_track(each, licensed[each.id], ()) for each in found),
+            tracks=tuple(make_track(each, licensed[each.id], ()) for each in found),
         )
 
     def neighbours(self, track: Track) -> tuple[TrackId | None, TrackId | None]:
@@ -210,7 +213,7 @@ class SqlTracks:
         with writing(self._engine) as connection:
             if connection.execute(own.values(taken_down_at=since)).rowcount != 1:
                 raise _not_found(track_id)
-            announce(connection, f"track:{track_id}")
+            announce_track(connection, track_id)
             if since is None:
                 keep(connection, record(Deed.RESTORED, track_id, now=now))
             else:
@@ -276,7 +279,7 @@ class SqlTracks:
             rows = connection.execute(query).all()
             licensed = _read_rights(connection, [row.id for row in rows])
             return [
-                (Sha256(row.master_sha256), _make_track(row, licensed.get(row.id, []), ()))
+                (Sha256(row.master_sha256), make_track(row, licensed.get(row.id, []), ()))
                 for row in rows
             ]
 
@@ -293,7 +296,7 @@ class SqlTracks:
         query = select(renditions.c.declaration).where(renditions.c.id == rendition_id)
         with reading(self._engine) as connection:
             text = connection.execute(query).scalar()
-        return None if text is None else _RENDITION.validate_json(text)
+        return None if text is None else RENDITION.validate_json(text)
 
 
 def _not_found(track_id: TrackId) -> TrackNotFound:
@@ -308,20 +311,22 @@ def _queue_for(connection: Connection, delivery: Delivery) -> WorkQueue:
 def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) -> TrackId:
     """Make the delivery's track, or bring the one with its ISRC up to date; return its id."""
     album = metadata.album
-    said = {
-        "title": metadata.title,
-        "artist": metadata.artist,
-        "updated_at": delivery.created_at,
+    isrc = metadata.isrc or _name_file(delivery.master_sha256)
+    named = (tracks.c.label == delivery.label) & (tracks.c.isrc == isrc)
+    name = {"label": delivery.label, "isrc": isrc, "owner": delivery.owner}
+    said = {"title": metadata.title, "artist": metadata.artist, "updated_at": delivery.created_at}
+    insert_new(connection, tracks, {"id": delivery.track_id} | name | said)
+    known = select(tracks.c.id, tracks.c.album_id).where(named).with_for_update()
+    track_id, left = connection.execute(known).one()
+    place = {
         "album_id": None if album is None else _keep_album(connection, delivery, album),
         "disc": None if album is None else album.disc,
         "number": None if album is None else album.number,
     }
-    isrc = metadata.isrc or _name_file(delivery.master_sha256)
-    name = {"label": delivery.label, "isrc": isrc, "owner": delivery.owner}
-    insert_new(connection, tracks, {"id": delivery.track_id} | name | said)
-    named = (tracks.c.label == delivery.label) & (tracks.c.isrc == isrc)
-    track_id = TrackId(connection.execute(select(tracks.c.id).where(named)).scalar_one())
-    connection.execute(update(tracks).where(named).values(**said))
+    connection.execute(update(tracks).where(named).values(**said, **place))
+    announce_track(connection, track_id)
+    for album_id in sorted({str(each) for each in (left, place["album_id"]) if each is not None}):
+        announce_album(connection, album_id)
     before = _read_rights(connection, [track_id])[track_id]
     if before != sorted(metadata.rights, key=lambda right: right.territory):
         told: dict[str, Detail] = {
@@ -335,13 +340,12 @@ def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) 
         {
             "track_id": track_id,
             "territory": right.territory,
-            "windows": _WINDOWS.dump_python(right.windows, mode="json"),
+            "windows": WINDOWS.dump_python(right.windows, mode="json"),
         }
         for right in metadata.rights
     ]
     connection.execute(insert(rights), rows)
-    announce_track(connection, track_id)
-    return track_id
+    return TrackId(track_id)
 
 
 def _keep_album(connection: Connection, delivery: Delivery, said: AlbumSaid) -> str:
@@ -374,7 +378,7 @@ def _build_heard(row: Row[Any]) -> HeardMaster:
 
 
 def _build_track(connection: Connection, row: Row[Any], published: tuple[Rendition, ...]) -> Track:
-    return _make_track(row, _read_rights(connection, [row.id])[row.id], published)
+    return make_track(row, _read_rights(connection, [row.id])[row.id], published)
 
 
 def _read_rights(connection: Connection, track_ids: Collection[str]) -> dict[str, list[Right]]:
@@ -382,35 +386,10 @@ def _read_rights(connection: Connection, track_ids: Collection[str]) -> dict[str
     query = select(rights).where(rights.c.track_id.in_(track_ids))
     found: dict[str, list[Right]] = {track_id: [] for track_id in track_ids}
     for row in connection.execute(query.order_by(rights.c.territory)):
-        found[row.track_id].append(_make_right(row))
+        found[row.track_id].append(make_right(row))
     return found
-
-
-def _make_right(row: Row[Any]) -> Right:
-    windows = (Window(),) if row.windows is None else _WINDOWS.validate_python(row.windows)
-    return Right(territory=row.territory, windows=windows)
 
 
 def _write_rights(licensed: Iterable[Right]) -> list[str]:
     """Return rights as the audit trail tells them: a territory, and its windows in JSON."""
-    return [f"{right.territory} {_WINDOWS.dump_json(right.windows).decode()}" for right in licensed]
-
-
-def _make_track(
-    row: Row[Any], licensed: Sequence[Right], published: tuple[Rendition, ...]
-) -> Track:
-    return Track(
-        id=TrackId(row.id),
-        label=row.label,
-        metadata=Metadata(
-            title=row.title,
-            artist=row.artist,
-            isrc=row.isrc if row.owner is None else None,
-            rights=tuple(licensed),
-        ),
-        renditions=published,
-        updated_at=row.updated_at,
-        taken_down_at=row.taken_down_at,
-        owner=None if row.owner is None else AccountId(row.owner),
-        album_id=None if row.album_id is None else AlbumId(row.album_id),
-    )
+    return [f"{right.territory} {WINDOWS.dump_json(right.windows).decode()}" for right in licensed]

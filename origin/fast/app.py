@@ -8,9 +8,10 @@ from catalogue.errors import LatheError
 from catalogue.people_port import Changes
 from origin.fast.asking import PREFIX
 from origin.fast.chunks import FastChunks
-from origin.fast.http import Answer
+from origin.fast.http import Answer, send_answer
 from origin.fast.manifests import FastManifests
 from origin.services import Services
+from origin.visit import visit_of
 
 _METHODS = ("GET", "HEAD")
 
@@ -36,16 +37,20 @@ class FastPath:
             return None if found is None else found.recall(scope)
         return None
 
+    async def find(self, scope: Scope) -> Answer | None:
+        """Return the answer to a GET or HEAD request, or None where ``plain`` has to give it."""
+        found, answer = self._room(scope), None
+        visit_of(scope).sought = True
+        with suppress(LatheError):
+            answer = None if found is None else await found.find(scope)
+        return answer
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] == "http" and scope["method"] in _METHODS:
-            found, answer = self._room(scope), None
-            with suppress(LatheError):
-                answer = None if found is None else await found.find(scope)
+        if scope["type"] == "http" and scope["method"] in _METHODS and not visit_of(scope).sought:
+            answer = await self.find(scope)
             if answer is not None:
-                start = {"status": answer.status, "headers": answer.headers}
-                await send({"type": "http.response.start", **start})
-                await send({"type": "http.response.body", "body": answer.body})
+                await send_answer(answer, send)
                 return
         await self._plain(scope, receive, send)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -14,6 +14,13 @@ class Answer(NamedTuple):
     status: int
     headers: Headers
     body: bytes | memoryview
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send an answer."""
+    start = {"status": answer.status, "headers": answer.headers}
+    await send({"type": "http.response.start", **start})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def read_headers(scope: Scope, wanted: frozenset[bytes]) -> dict[bytes, bytes] | None:

@@ -3,6 +3,7 @@
 What is remembered is forgotten as soon as it is heard that it changed, and after a minute anyway.
 """
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -12,10 +13,10 @@ from starlette.types import Scope
 
 from catalogue.errors import TrackNotFound
 from catalogue.licensing import Grant, Listener, Wish, grant_stream, next_turn
-from catalogue.nouns import Track, TrackId
+from catalogue.nouns import RenditionId, Track, TrackId
 from catalogue.people_port import Changes
 from catalogue.port import Brief
-from manifests.json import render_face, render_json
+from manifests.json import build_json_template, render_face
 from manifests.manifest import VERSION, AlbumPlace, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.fast.asking import PREFIX, Asked, Reader
@@ -29,7 +30,7 @@ from origin.visit import visit_of
 
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
 _TRACKS, _GRANTS_OF_A_TRACK = 20_000, 256
-_TEMPLATES_BYTES, _BRIEFS_BYTES, _BRIEF_BYTES = 128 << 20, 32 << 20, 8 << 10
+_TEMPLATES_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,9 +50,9 @@ class _KnownGrant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _KnownTrack:
-    """A track whose renditions have no chunks, to be judged by; no two have the same edition."""
+    """A track, to be judged by; no two have the same edition."""
 
-    track: Track
+    brief: Brief
     edition: int
     until: datetime
     grants: dict[tuple[object, ...], _KnownGrant] = field(default_factory=dict)
@@ -68,10 +69,8 @@ class FastManifests:
             _TEMPLATES_BYTES, lambda template: template.size_bytes
         )
         self._loading: Collapsed[tuple[str, int], tuple[Track, AlbumPlace | None]] = Collapsed()
-        self._briefs: Remembered[int, Brief] = Remembered(
-            _BRIEFS_BYTES, lambda brief: sum(map(len, brief.faces)) + _BRIEF_BYTES
-        )
-        self._briefly = Batched(partial(parts.tracks.briefs, version=VERSION, render=render_face))
+        self._briefs = Batched(partial(parts.tracks.briefs, version=VERSION, render=render_face))
+        self._faces = Batched(self._load_faces)
         self._turn = self._editions = 0
 
     def recall(self, scope: Scope) -> Answer | None:
@@ -181,24 +180,15 @@ class FastManifests:
     async def _learn_track(self, track_id: str) -> _KnownTrack:
         """Ask for a track. Raises TrackNotFound."""
         turn = self._turn
-        brief = await self._ask_brief(track_id)
-        self._editions += 1
-        known = _KnownTrack(
-            track=brief.track,
-            edition=self._editions,
-            until=self._parts.now() + KNOWN_FOR,
-        )
-        if turn == self._turn:
-            self._tracks.put(track_id, known)
-        self._briefs.put(known.edition, brief)
-        return known
-
-    async def _ask_brief(self, track_id: str) -> Brief:
-        """Return a track as the catalogue has it now, without chunks. Raises TrackNotFound."""
-        brief = await self._briefly.get(TrackId(track_id))
+        brief = await self._briefs.get(TrackId(track_id))
         if brief is None:
             raise TrackNotFound("No track has this id.", track=track_id[:60])
-        return brief
+        self._editions += 1
+        until = self._parts.now() + KNOWN_FOR
+        known = _KnownTrack(brief=brief, edition=self._editions, until=until)
+        if turn == self._turn:
+            self._tracks.put(track_id, known)
+        return known
 
     async def _load(self, track_id: str) -> tuple[Track, AlbumPlace | None]:
         """Return a track as the catalogue has it now. Raises TrackNotFound."""
@@ -218,7 +208,7 @@ class FastManifests:
         self, known: _KnownTrack, listener: Listener, wish: Wish, now: datetime
     ) -> _KnownGrant:
         """Return the grant to a listener. Raises what grant_stream raises."""
-        track = known.track
+        track = known.brief.track
         owner = None if track.owner is None else listener.account_id
         place = listener.role, listener.label, listener.territory, listener.plan_quality
         key = wish, owner, *place
@@ -242,7 +232,7 @@ class FastManifests:
         """Return what is the same for all who have such a grant; None if it is outdated by now."""
         if face == "manifest":
             return await self._learn_json(known, grant)
-        whole, place = await self._load(known.track.id)
+        whole, place = await self._load(known.brief.track.id)
         by_id = {each.id: each for each in whole.renditions}
         if any(each.id not in by_id for each in grant.renditions):
             return None
@@ -251,12 +241,9 @@ class FastManifests:
         return build_template(FACES[face][0], manifest)
 
     async def _learn_json(self, known: _KnownTrack, grant: Grant) -> Template | None:
-        brief = self._briefs.get(known.edition) or await self._ask_brief(known.track.id)
-        shown = {
-            rendition.id: face
-            for rendition, face in zip(brief.track.renditions, brief.faces, strict=True)
-        }
-        if any(each.id not in shown for each in grant.renditions):
+        brief, ids = known.brief, tuple(each.id for each in grant.renditions)
+        faces = await self._faces.get(ids)
+        if faces is None:
             return None
         place = None
         if brief.track.album_id is not None:
@@ -264,8 +251,19 @@ class FastManifests:
                 album_id=brief.track.album_id, previous=brief.before, following=brief.after
             )
         manifest = build_manifest(brief.track, grant, str, refresh_url="manifest", place=place)
-        faces = [shown[each.id] for each in grant.renditions]
-        return build_template(partial(render_json, faces=faces), manifest)
+        return build_json_template(manifest, faces)
+
+    def _load_faces(
+        self, asked: Collection[tuple[RenditionId, ...]]
+    ) -> Mapping[tuple[RenditionId, ...], Sequence[str]]:
+        """Return the faces of several manifests' renditions, of those that have all of them."""
+        ids = {each for wanted in asked for each in wanted}
+        found = self._parts.tracks.faces(ids, version=VERSION, render=render_face)
+        return {
+            wanted: [found[each] for each in wanted]
+            for wanted in asked
+            if found.keys() >= set(wanted)
+        }
 
 
 def _template_key(known: _KnownTrack, asked: Asked, granted: _KnownGrant) -> tuple[object, ...]:

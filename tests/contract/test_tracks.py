@@ -19,6 +19,7 @@ from catalogue.nouns import (
     Right,
     TrackId,
 )
+from catalogue.port import Brief
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
@@ -239,7 +240,7 @@ def unreachable(_: Rendition) -> str:
     raise AssertionError("it was rendered before")
 
 
-def test_briefs_are_tracks_without_chunks_and_with_faces(catalogue: Catalogue) -> None:
+def test_briefs_are_tracks_without_chunks(catalogue: Catalogue) -> None:
     ids = []
     for number in range(1, 5):
         said = AlbumSaid(upc="0123456789012", title="Songs", disc=1, number=5 - number)
@@ -252,15 +253,86 @@ def test_briefs_are_tracks_without_chunks_and_with_faces(catalogue: Catalogue) -
     assert set(first) == {*ids, unpublished}
     assert catalogue.tracks.briefs(asked, version=1, render=unreachable) == first
     for track_id in [*ids, unpublished]:
-        track, brief = catalogue.tracks.get(track_id), first[track_id]
-        shorn = tuple(replace(each, chunks=()) for each in track.renditions)
-        assert brief.track == replace(track, renditions=shorn)
-        assert brief.faces == tuple(map(render, track.renditions))
-        assert (brief.before, brief.after) == catalogue.tracks.neighbours(track)
-    other = catalogue.tracks.briefs(ids, version=2, render=lambda each: each.tier.name)
-    assert other[ids[0]].faces != first[ids[0]].faces
-    assert catalogue.tracks.briefs(ids, version=1, render=unreachable)[ids[0]] == first[ids[0]]
+        assert first[track_id] == brief_of(catalogue, track_id)
     assert catalogue.tracks.briefs([], version=1, render=render) == {}
+
+
+def brief_of(catalogue: Catalogue, track_id: TrackId) -> Brief:
+    """Return a track briefly, as the rows tell it."""
+    track = catalogue.tracks.get(track_id)
+    shorn = tuple(replace(each, chunks=()) for each in track.renditions)
+    before, after = catalogue.tracks.neighbours(track)
+    return Brief(track=replace(track, renditions=shorn), before=before, after=after)
+
+
+def test_faces_are_kept_by_version(catalogue: Catalogue) -> None:
+    published = catalogue.tracks.get(publish_on(catalogue, 1, None)).renditions
+    ids = [each.id for each in published]
+    asked = [*ids, RenditionId("aac-none")]
+    first = catalogue.tracks.faces(asked, version=1, render=render)
+    assert first == {each.id: render(each) for each in published}
+    assert catalogue.tracks.faces(ids, version=1, render=unreachable) == first
+    other = catalogue.tracks.faces(ids, version=2, render=lambda each: each.tier.name)
+    assert other == {each.id: each.tier.name for each in published}
+    assert catalogue.tracks.faces(ids, version=1, render=unreachable) == first
+    assert catalogue.tracks.faces([], version=1, render=unreachable) == {}
+
+
+def test_whatever_changes_is_seen_briefly_too(catalogue: Catalogue) -> None:
+    on = {
+        number: AlbumSaid(upc="0123456789012", title="Songs", disc=1, number=number)
+        for number in range(9)
+    }
+    one, two = publish_on(catalogue, 1, on[1]), publish_on(catalogue, 2, on[2])
+    alone = publish_on(catalogue, 4, None)
+    ids = [one, two, alone]
+
+    def check() -> None:
+        found = catalogue.tracks.briefs(ids, version=1, render=render)
+        listed = catalogue.tracks.listed(ids)
+        for track_id in ids:
+            assert found[track_id] == brief_of(catalogue, track_id)
+            assert listed[track_id] == replace(found[track_id].track, renditions=())
+        assert catalogue.tracks.briefs(ids, version=1, render=unreachable) == found
+
+    check()
+    catalogue.tracks.take_down(one, since=LATER, now=NOON)
+    check()
+    assert catalogue.tracks.listed([one])[one].taken_down_at == LATER
+    catalogue.tracks.take_down(one, since=None, now=NOON)
+    check()
+    ids.append(publish_on(catalogue, 3, on[3]))
+    check()
+    # Moved to another album, before all others, and out of every album.
+    for number, album in ((5, replace(on[1], upc="0123456789029")), (6, on[0]), (7, None)):
+        metadata = replace(make_metadata("JP", isrc="ZZTST2600002"), album=album)
+        catalogue.tracks.accept(make_delivery(number), metadata, JobId(f"job_{number}"))
+        check()
+        assert catalogue.tracks.listed([two])[two].metadata.rights == metadata.rights
+    pressing = make_pressing(AAC, ALAC, master="other")
+    delivery = make_delivery(8, master_sha256=pressing.master.sha256)
+    metadata = replace(make_metadata(isrc="ZZTST2600004"), album=on[8])
+    catalogue.tracks.accept(delivery, metadata, JobId("job_8"))
+    check()
+    catalogue.jobs.claim(
+        JobId("job_8"), "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3
+    )
+    current = [each.id for each in pressing.renditions]
+    catalogue.jobs.publish(JobId("job_8"), "c", current=current, pressing=pressing, now=LATER)
+    check()
+
+
+def test_a_card_made_of_what_changed_meanwhile_is_never_read(catalogue: Catalogue) -> None:
+    track_id = publish_on(catalogue, 1, None)
+
+    def change(rendition: Rendition) -> str:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(catalogue.tracks.take_down, track_id, since=NOON, now=NOON).result()
+        return render(rendition)
+
+    catalogue.tracks.briefs([track_id], version=1, render=change)
+    found = catalogue.tracks.briefs([track_id], version=1, render=render)[track_id]
+    assert found.track.taken_down_at == NOON
 
 
 def publish_on(catalogue: Catalogue, number: int, album: AlbumSaid | None) -> TrackId:

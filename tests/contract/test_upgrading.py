@@ -58,6 +58,8 @@ def filled(request: pytest.FixtureRequest, catalogue_url: str) -> Engine:
         config.attributes["connection"] = connection
         command.upgrade(config, request.param)
         script = (VECTORS / f"catalogue-{request.param}.sql").read_text("utf-8")
+        if connection.dialect.name == "postgresql":
+            script = re.sub(r"X'([0-9A-F]*)'", r"'\\\\x\1'", script)
         for line in script.splitlines():
             connection.execute(text(line.replace(":", r"\:")))
         if connection.dialect.name == "postgresql" and request.param > "0001":

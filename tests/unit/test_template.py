@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.json import render_json
+from manifests.json import build_json_template, render_face, render_json
 from manifests.manifest import Manifest
 from manifests.template import build_template, write_values
 from origin.tracks import FACES
@@ -50,6 +50,14 @@ def test_a_template_filled_is_the_manifest_rendered(
     whole = template.fill(values)
     assert whole == expected
     assert gzip.decompress(template.pack(values, whole)) == expected
+
+
+def test_a_template_of_faces_is_the_manifest_rendered() -> None:
+    template = build_json_template(MANIFEST, list(map(render_face, MANIFEST.renditions)))
+    values = write_values(
+        MANIFEST.prefixes, NOON + timedelta(hours=1), NOON + timedelta(minutes=50)
+    )
+    assert template.fill(values) == render_json(MANIFEST)
 
 
 def test_what_is_packed_is_shorter_and_its_size_is_told() -> None:

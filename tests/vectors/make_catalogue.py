@@ -10,11 +10,16 @@ import re
 import sqlite3
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
+
+from catalogue.offline import DeviceKind
+from lathe.client import Keeper
 from tests.audio.pressings import make_wav
 from tests.audio_tools import BROKEN, FIXTURES
-from tests.e2e.servers import Plant, accepted, deliver, wait_for_job
+from tests.e2e.servers import Plant, accepted, deliver, wait_for_job, wait_until
 
 _HOST = re.compile(r"'[^':]+:[0-9]+'")
 _TRUTH = re.compile(r"([01])\);$")
@@ -54,6 +59,8 @@ def main() -> None:
                 # What manifests say is written when one is first asked for.
                 (track,) = ada.get("/v1/tracks").json()["tracks"][:1]
                 ada.get(f"/v1/tracks/{track['id']}/manifest").raise_for_status()
+                _keep(ada, Path(name) / "device", track["id"])
+            plant.run("labels", "policy", "test", "--sealed-for", "device")
             plant.run("jobs", "drain", "--queue", "bulk")
             long = make_wav(Path(name) / "long.wav", samples=120 * 44_100)
             running = accepted(deliver(label, long, isrc="ZZTST2600003", territories=["US", "CA"]))
@@ -61,6 +68,16 @@ def main() -> None:
             plant.kill()
         for line in _rows(state / "catalogue.sqlite3"):
             sys.stdout.write(f"{line}\n")
+
+
+def _keep(http: httpx.Client, folder: Path, track_id: str) -> None:
+    """Take a track onto a new device, and leave a challenge that nobody answers."""
+    keeper = Keeper(http, lambda: datetime.now(UTC))
+    shelf = keeper.register(folder, "passphrase", name="a computer", kind=DeviceKind.COMPUTER)
+    taken = keeper.take(shelf, track_id=track_id)
+    wait_until(lambda: keeper.download(taken["id"])["ready"], "a sealed download")
+    keeper.renew(shelf)
+    http.post("/v1/devices/challenges", json={}).raise_for_status()
 
 
 def _rows(path: Path) -> list[str]:

@@ -1,0 +1,26 @@
+"""What manifests need of a track in one row, and the editions by which it is known to hold."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    """Apply."""
+    for table in ("albums", "tracks"):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.add_column(
+                sa.Column("edition", sa.Integer(), server_default="0", nullable=False)
+            )
+    op.create_table(
+        "cards",
+        sa.Column("track_id", sa.String(length=40), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("edition", sa.Integer(), nullable=False),
+        sa.Column("album_edition", sa.Integer(), nullable=False),
+        sa.Column("card", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["track_id"], ["tracks.id"], name=op.f("fk_cards_track_id")),
+        sa.PrimaryKeyConstraint("track_id", name=op.f("pk_cards")),
+    )
