@@ -301,6 +301,12 @@ class UseNotLicensed(RightsMissing):
     advice = "Its label says which uses it licenses: stream, download or both."
 
 
+class StandardPlayersNotAllowed(RightsMissing):
+    code = "standard-players-not-allowed"
+    title = "The label does not let the track be kept by standard players"
+    advice = "Take it in the form `sealed`; `lathe labels policy` says what a label lets."
+
+
 class TierNotLicensed(RightsMissing):
     code = "tier-not-licensed"
     title = "The track is not licensed at this quality"

@@ -4,7 +4,7 @@ Every adapter of a port passes the same contract suite. Methods raise Unavailabl
 is away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,16 @@ DownloadId = NewType("DownloadId", str)
 ContentKeyId = NewType("ContentKeyId", str)
 """32 lower-case hexadecimal digits."""
 
-SEALED_PREFIX = "sealed-"
+
+class Form(StrEnum):
+    """What a content key makes of a rendition.
+
+    Sealed objects open on a device that has a licence. What is in common encryption (CENC) is for
+    standard players, which are given its key as it is.
+    """
+
+    SEALED = "sealed"
+    CENC = "cenc"
 
 
 class DeviceKind(StrEnum):
@@ -140,9 +149,14 @@ class SealedFor(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelPolicy:
-    """What a label demands of how its recordings are kept on devices."""
+    """What a label demands of how its recordings are kept on devices.
+
+    ``standard_players`` is whether they may be kept in common encryption, whose keys are given to
+    players that hide them from nobody.
+    """
 
     sealed_for: SealedFor = SealedFor.ALL
+    standard_players: bool = False
 
 
 class Policies(Protocol):
@@ -167,7 +181,8 @@ class Standing(StrEnum):
 class StoredContentKey:
     """A content key, wrapped: protection.content_keys has its form.
 
-    It seals one rendition of one track, for every device, or for the ``device_id`` alone.
+    It seals one rendition of one track in one form, for every device, or for the ``device_id``
+    alone.
     """
 
     id: ContentKeyId
@@ -180,6 +195,7 @@ class StoredContentKey:
     wrapped: bytes = field(repr=False)
     count: int
     size_bytes: int
+    form: Form = Form.SEALED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,8 +291,13 @@ class Downloads(Protocol):
     def remove(self, account_id: AccountId, download_id: DownloadId, *, now: datetime) -> None:
         """Remove a download. Raises DownloadNotFound."""
 
-    def kept(self, device_id: DeviceId) -> list[StoredContentKey]:
-        """Return the content keys of all that a device has not removed, each once, by id."""
+    def kept(
+        self, device_id: DeviceId, *, among: Collection[ContentKeyId] | None = None
+    ) -> list[StoredContentKey]:
+        """Return the content keys of all that a device has not removed, each once, by id.
+
+        Or those of them that are ``among`` some.
+        """
 
     def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
         """Return the tracks of a device that changed after its generation ``since``.
@@ -297,13 +318,12 @@ class Downloads(Protocol):
         """Note until when a device was given licences for content keys."""
 
 
-def sealed_rendition(key_id: ContentKeyId) -> RenditionId:
-    """Return how the sealed objects of a content key are addressed and stored."""
-    return RenditionId(f"{SEALED_PREFIX}{key_id}")
+def sealed_rendition(key: StoredContentKey) -> RenditionId:
+    """Return how the objects that a content key makes are addressed and stored."""
+    return RenditionId(f"{key.form}-{key.id}")
 
 
 def key_of_sealed(rendition_id: RenditionId) -> ContentKeyId | None:
-    """Return the content key of sealed objects; None for a rendition in clear."""
-    if not rendition_id.startswith(SEALED_PREFIX):
-        return None
-    return ContentKeyId(rendition_id.removeprefix(SEALED_PREFIX))
+    """Return the content key of such objects; None for a rendition in clear."""
+    form, _, key_id = rendition_id.partition("-")
+    return ContentKeyId(key_id) if form in tuple(Form) else None

@@ -6,8 +6,11 @@ taken the priming away, in samples. Ogg is no DASH container here: only renditio
 MP4 appear.
 """
 
+import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from uuid import UUID
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -18,10 +21,24 @@ from manifests.manifest import Manifest, is_fragmented
 
 MEDIA_TYPE = "application/dash+xml"
 _NANO = 1_000_000_000
+_CENC = "urn:mpeg:cenc:2013"
+_CLEAR_KEY = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e"
 _CHANNEL_SCHEME = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 
 
-def render_mpd(manifest: Manifest) -> bytes:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommonEncryption:
+    """What players are told of the encryption of a manifest's renditions.
+
+    The scheme (ISO/IEC 23001-7), the key's id (16 bytes in hexadecimal) and the ``pssh`` box.
+    """
+
+    scheme: str
+    key_id: str
+    pssh: bytes
+
+
+def render_mpd(manifest: Manifest, encryption: CommonEncryption | None = None) -> bytes:
     """Return the MPD as UTF-8 XML, adaptation sets in ladder order.
 
     Raises TrackNotReady when no rendition is in fragmented MP4.
@@ -44,12 +61,18 @@ def render_mpd(manifest: Manifest) -> bytes:
     )
     period = SubElement(root, "Period", id="0", start="PT0S")
     for number, codec in enumerate(dict.fromkeys(pair[0].tier.codec for pair in carried)):
-        _add_set(period, number, [pair for pair in carried if pair[0].tier.codec is codec])
+        chosen = [pair for pair in carried if pair[0].tier.codec is codec]
+        _add_set(period, number, chosen, encryption)
     text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return text
 
 
-def _add_set(period: Element, number: int, carried: Sequence[tuple[Rendition, str]]) -> None:
+def _add_set(
+    period: Element,
+    number: int,
+    carried: Sequence[tuple[Rendition, str]],
+    encryption: CommonEncryption | None,
+) -> None:
     adaptation = SubElement(
         period,
         "AdaptationSet",
@@ -59,6 +82,8 @@ def _add_set(period: Element, number: int, carried: Sequence[tuple[Rendition, st
         segmentAlignment="true",
         startWithSAP="1",
     )
+    if encryption is not None:
+        _add_encryption(adaptation, encryption)
     for rendition, prefix in carried:
         shown = SubElement(
             adaptation,
@@ -76,6 +101,22 @@ def _add_set(period: Element, number: int, carried: Sequence[tuple[Rendition, st
         )
         SubElement(shown, "BaseURL").text = prefix
         _add_segments(shown, rendition)
+
+
+def _add_encryption(adaptation: Element, encryption: CommonEncryption) -> None:
+    attributes = {
+        "schemeIdUri": "urn:mpeg:dash:mp4protection:2011",
+        "value": encryption.scheme,
+        "xmlns:cenc": _CENC,
+        "cenc:default_KID": str(UUID(encryption.key_id)),
+    }
+    SubElement(adaptation, "ContentProtection", attributes)
+    system = SubElement(
+        adaptation,
+        "ContentProtection",
+        {"schemeIdUri": _CLEAR_KEY, "value": "ClearKey1.0", "xmlns:cenc": _CENC},
+    )
+    SubElement(system, "cenc:pssh").text = base64.b64encode(encryption.pssh).decode("ascii")
 
 
 def _add_segments(shown: Element, rendition: Rendition) -> None:

@@ -5,8 +5,9 @@ licence: origin.licences.
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
@@ -16,19 +17,23 @@ from catalogue import errors
 from catalogue.errors import DownloadNotReady, DownloadsFull, QueueUnavailable, TrackNotFound
 from catalogue.keeping import judge_kept
 from catalogue.licensing import Grant, Wish, grant_stream, listener_of
-from catalogue.nouns import Codec, Track, Use
+from catalogue.nouns import Codec, Rendition, Track, Use
 from catalogue.offline import (
     DeviceId,
     Download,
     DownloadedTrack,
     DownloadId,
     DownloadKind,
+    Form,
     Standing,
+    StoredContentKey,
     sealed_rendition,
 )
 from catalogue.permissions import Action, require
+from manifests import dash
+from manifests.manifest import build_manifest
 from manifests.sealed import MEDIA_TYPE, render_sealed
-from origin.access import SESSION_REFUSALS, Parts, Signed, Territory, counted
+from origin.access import SESSION_REFUSALS, Parts, Signed, SignedIn, Territory, counted
 from origin.devices import ShortText
 from origin.problems import Problem, describe, responses
 from origin.renditions import sealed_objects
@@ -37,6 +42,7 @@ from origin.sessions import PRINTABLE
 from origin.taking import Subject, choose_keys, find_album, find_briefs, find_playlist, find_track
 from origin.throttle import Category
 from origin.tracks import STREAM_REFUSALS, QualityName
+from protection.cenc import SCHEME, build_pssh
 
 router = APIRouter(
     prefix="/v1/downloads",
@@ -46,6 +52,9 @@ router = APIRouter(
 )
 
 TRACKS_OF_A_DEVICE = 10_000
+CENC_CODECS = (Codec.AAC, Codec.FLAC)
+"""What is kept in common encryption: no player that asks for it reads encrypted ALAC."""
+
 _PLAYLIST_MAX = 500
 _TO_ROOT = "../../../.."
 _REFUSALS = (*SESSION_REFUSALS, errors.Unavailable)
@@ -67,13 +76,27 @@ class DownloadWanted(BaseModel):
         default=None, strict=False, description="no better than this"
     )
     codec: Codec | None = Field(default=None, strict=False)
+    form: Form = Field(
+        default=Form.SEALED, strict=False, description="cenc is for standard players"
+    )
 
     @model_validator(mode="after")
     def _require_one(self) -> Self:
         said = [each for each in (self.track_id, self.album_id, self.track_ids) if each is not None]
         if len(said) != 1:
             raise ValueError("one of track_id, album_id and track_ids is needed")
+        if self.form is Form.CENC and self.codec not in (None, *CENC_CODECS):
+            raise ValueError("only aac and flac are kept in the form cenc")
         return self
+
+    @property
+    def wish(self) -> Wish:
+        """What of it is wished for."""
+        usual = CENC_CODECS if self.form is Form.CENC else ()
+        return Wish(
+            preferred=None if self.quality is None else self.quality.quality,
+            codecs=usual if self.codec is None else (self.codec,),
+        )
 
 
 class DownloadedTrackShown(BaseModel):
@@ -82,6 +105,7 @@ class DownloadedTrackShown(BaseModel):
     track_id: str
     key_id: str
     tier: str
+    form: Form
     size_bytes: int
     sealed_bytes: int
     sealed: bool
@@ -157,10 +181,6 @@ def take_download(
     if subject.kind is not DownloadKind.TRACK:
         parts.throttle.count(Category.COLLECTIONS, own.account.id)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
-    wish = Wish(
-        preferred=None if wanted.quality is None else wanted.quality.quality,
-        codecs=() if wanted.codec is None else (wanted.codec,),
-    )
     held = parts.downloads.count(device.id)
     if held + len(subject.track_ids) > TRACKS_OF_A_DEVICE:
         # Before anything is made that it has no room for.
@@ -170,7 +190,7 @@ def take_download(
             more=len(subject.track_ids),
             most=TRACKS_OF_A_DEVICE,
         )
-    choice = choose_keys(parts, subject, listener, wish, device.id)
+    choice = choose_keys(parts, subject, listener, wanted.wish, device.id, wanted.form)
     download_id = DownloadId(parts.new_id("dwn"))
     download = Download(
         id=download_id,
@@ -243,9 +263,71 @@ def get_sealed_manifest(
     territory: Territory,
 ) -> Response:
     """Return where the sealed objects of a track are, with signed URLs, and how they are played."""
+    found = _open_kept(parts, own, territory, download_id, track_id, Form.SEALED)
+    body = render_sealed(
+        found.track,
+        found.rendition,
+        key_id=found.key.id,
+        objects=sealed_objects(found.rendition, found.key),
+        base_url=f"{_TO_ROOT}{found.prefix}",
+        expires_at=found.grant.expires_at,
+    )
+    return Response(body, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+@router.get(
+    "/{download_id}/tracks/{track_id}/manifest.mpd",
+    responses=responses(*STREAM_REFUSALS, errors.DownloadNotFound, errors.DownloadNotReady)
+    | {200: {"description": "the MPD", "content": {dash.MEDIA_TYPE: {}}}},
+    response_class=Response,
+)
+def get_encrypted_mpd(
+    download_id: Annotated[str, Path(max_length=60)],
+    track_id: Annotated[str, Path(max_length=60)],
+    own: Signed,
+    parts: Parts,
+    territory: Territory,
+) -> Response:
+    """Return the DASH manifest of a track that is kept in common encryption, with signed URLs."""
+    found = _open_kept(parts, own, territory, download_id, track_id, Form.CENC)
+    granted = replace(found.grant, renditions=(found.rendition,))
+    told = build_manifest(
+        found.track,
+        granted,
+        lambda _: f"{_TO_ROOT}/..{found.prefix}",
+        refresh_url="manifest.mpd",
+    )
+    key_id = found.key.id
+    pssh = build_pssh(bytes.fromhex(key_id))
+    body = dash.render_mpd(told, dash.CommonEncryption(scheme=SCHEME, key_id=key_id, pssh=pssh))
+    return Response(body, media_type=dash.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+class _Kept(NamedTuple):
+    """A track of a download that is there, and may be fetched under a signed prefix."""
+
+    track: Track
+    rendition: Rendition
+    key: StoredContentKey
+    grant: Grant
+    prefix: str
+
+
+def _open_kept(
+    parts: Services,
+    own: SignedIn,
+    territory: str | None,
+    download_id: str,
+    track_id: str,
+    form: Form,
+) -> _Kept:
+    """Return a track of a download, if it may be fetched now in this form.
+
+    Raises DownloadNotFound, DownloadNotReady, TrackNotFound and what grant_stream raises.
+    """
     require(own.account.role, Action.DOWNLOAD)
     download = parts.downloads.get(own.account.id, DownloadId(download_id))
-    kept = _find_track(download, track_id)
+    kept = _find_track(download, track_id, form)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
     (brief,) = find_briefs(parts, [kept.track_id]).values()
     fault = judge_kept(brief.track, kept.key.quality, listener, now=parts.now()).fault
@@ -256,8 +338,13 @@ def get_sealed_manifest(
         raise DownloadNotReady(
             "It is being sealed.", sealed_bytes=kept.sealed_bytes, size_bytes=kept.key.size_bytes
         )
-    body = _render(parts, brief.track, grant, kept)
-    return Response(body, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    (prefix,) = parts.signer.sign_all(
+        expires=str(int(grant.expires_at.timestamp())),
+        session=grant.session,
+        prefixes=[f"/{track_id}/{sealed_rendition(kept.key)}/"],
+    )
+    rendition = parts.published.load(kept.key.rendition_id).rendition
+    return _Kept(brief.track, rendition, kept.key, grant, prefix)
 
 
 def _find_subject(parts: Services, wanted: DownloadWanted) -> Subject:
@@ -281,29 +368,11 @@ def _send(parts: Services, download: Download) -> None:
 # --------------------------------------------------------------------------- what is shown
 
 
-def _find_track(download: Download, track_id: str) -> DownloadedTrack:
+def _find_track(download: Download, track_id: str, form: Form) -> DownloadedTrack:
     found = next((each for each in download.tracks if each.track_id == track_id), None)
-    if found is None:
-        raise TrackNotFound("The download has no such track.", track=track_id)
+    if found is None or found.key.form is not form:
+        raise TrackNotFound("The download has no such track in this form.", track=track_id)
     return found
-
-
-def _render(parts: Services, track: Track, grant: Grant, kept: DownloadedTrack) -> bytes:
-    key = kept.key
-    (prefix,) = parts.signer.sign_all(
-        expires=str(int(grant.expires_at.timestamp())),
-        session=grant.session,
-        prefixes=[f"/{track.id}/{sealed_rendition(key.id)}/"],
-    )
-    rendition = parts.published.load(key.rendition_id).rendition
-    return render_sealed(
-        track,
-        rendition,
-        key_id=key.id,
-        objects=sealed_objects(rendition, key.id),
-        base_url=f"{_TO_ROOT}{prefix}",
-        expires_at=grant.expires_at,
-    )
 
 
 def _show(download: Download) -> DownloadShown:
@@ -327,6 +396,7 @@ def _show(download: Download) -> DownloadShown:
                 track_id=each.track_id,
                 key_id=each.key.id,
                 tier=each.key.tier,
+                form=each.key.form,
                 size_bytes=each.key.size_bytes,
                 sealed_bytes=each.sealed_bytes,
                 sealed=each.sealed,

@@ -136,8 +136,8 @@ def give_licences(
         raise refuse_device(renewal)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
     keys = parts.downloads.kept(device.id)
-    verdicts = _judge(parts, keys, listener)
-    generation = _note(parts, device, verdicts)
+    verdicts = judge_keys(parts, keys, listener)
+    generation = note_verdicts(parts, device, verdicts)
     granted = [key for key in keys if verdicts[key.id].fault is None]
     sign = _Signing(parts, device, listener, mark=mark, generation=generation)
     licences = [sign.licence(batch, verdicts) for batch in _batches(granted)]
@@ -172,7 +172,7 @@ def sync(
     device = parts.devices.get(own.account.id, DeviceId(device_id))
     listener = listener_of(own.account, session=own.session.id, territory=territory)
     keys = parts.downloads.kept(device.id)
-    generation = _note(parts, device, _judge(parts, keys, listener))
+    generation = note_verdicts(parts, device, judge_keys(parts, keys, listener))
     changed = parts.downloads.changes(device.id, since=since)
     # What was taken meanwhile is among the changes, and what was removed is not kept for that.
     kept = {key.id for key in parts.downloads.kept(device.id)}
@@ -184,7 +184,7 @@ def sync(
     )
 
 
-def _judge(
+def judge_keys(
     parts: Services, keys: Sequence[StoredContentKey], listener: Listener
 ) -> Mapping[ContentKeyId, Verdict]:
     """Return whether what each content key seals may still be kept, and until which second."""
@@ -209,7 +209,8 @@ def _batches(keys: Sequence[StoredContentKey]) -> Iterator[Sequence[StoredConten
         yield keys[start : start + TRACKS_OF_A_LICENCE]
 
 
-def _note(parts: Services, device: Device, verdicts: Mapping[ContentKeyId, Verdict]) -> int:
+def note_verdicts(parts: Services, device: Device, verdicts: Mapping[ContentKeyId, Verdict]) -> int:
+    """Note what a device may keep of what was judged, and return its generation."""
     said = {
         key_id: None if verdict.fault is None else verdict.fault.code
         for key_id, verdict in verdicts.items()

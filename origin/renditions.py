@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from catalogue.errors import ObjectNotFound
 from catalogue.nouns import Rendition, RenditionId, Sha256, StoredObject
-from catalogue.offline import ContentKeyId, ContentKeys, key_of_sealed
+from catalogue.offline import ContentKeys, Form, StoredContentKey, key_of_sealed, sealed_rendition
 from catalogue.port import Tracks
+from protection.cenc import INIT_OVERHEAD_BYTES
 from protection.sealing import OVERHEAD_BYTES, sealed_name
 
 _CAPACITY = 1024
@@ -48,12 +49,12 @@ class PublishedRenditions:
             return found
         key_id = key_of_sealed(rendition_id)
         key = None if key_id is None else self._keys.sealed(key_id)
-        if key_id is not None and key is None:
+        if key_id is not None and (key is None or sealed_rendition(key) != rendition_id):
             raise ObjectNotFound("No such rendition is sealed.")
         rendition = self._tracks.rendition(rendition_id if key is None else key.rendition_id)
         if rendition is None:
             raise ObjectNotFound("No such rendition is published.")
-        objects = dict(rendition.objects()) if key is None else sealed_objects(rendition, key.id)
+        objects = dict(rendition.objects()) if key is None else sealed_objects(rendition, key)
         entry = Published(rendition, objects, key is not None)
         with self._lock:
             self._known[rendition_id] = entry
@@ -62,16 +63,19 @@ class PublishedRenditions:
         return entry
 
 
-def sealed_objects(rendition: Rendition, key_id: ContentKeyId) -> dict[str, StoredObject]:
-    """Return the sealed objects of a rendition by name.
+def sealed_objects(rendition: Rendition, key: StoredContentKey) -> dict[str, StoredObject]:
+    """Return what a content key makes of the objects of a rendition, by name.
 
     What stands for the hash of their bytes is one of what makes them: a key seals one rendition,
     and gives the same bytes each time.
     """
     found = {}
-    for name, stored in rendition.objects().items():
-        own = sealed_name(name)
-        tag = sha256(f"{key_id}/{own}".encode()).hexdigest()
-        size_bytes = stored.size_bytes + OVERHEAD_BYTES
+    for stored in rendition.objects().values():
+        if key.form is Form.CENC:
+            own, more_bytes = stored.name, INIT_OVERHEAD_BYTES * (stored is rendition.init)
+        else:
+            own, more_bytes = sealed_name(stored.name), OVERHEAD_BYTES
+        tag = sha256(f"{key.id}/{own}".encode()).hexdigest()
+        size_bytes = stored.size_bytes + more_bytes
         found[own] = StoredObject(name=own, size_bytes=size_bytes, sha256=Sha256(tag))
     return found

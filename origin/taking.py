@@ -1,11 +1,11 @@
 """What is taken onto a device: the tracks that are meant, and a content key for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from catalogue import errors
-from catalogue.errors import LatheError, TrackNotFound
+from catalogue.errors import LatheError, StandardPlayersNotAllowed, TrackNotFound
 from catalogue.keeping import choose_kept
 from catalogue.licensing import Listener, Wish, grant_stream
 from catalogue.nouns import AlbumId, RenditionId, Track, TrackId, Use
@@ -13,6 +13,7 @@ from catalogue.offline import (
     ContentKeyId,
     DeviceId,
     DownloadKind,
+    Form,
     SealedFor,
     StoredContentKey,
 )
@@ -66,7 +67,12 @@ def find_playlist(track_ids: Sequence[str], title: str) -> Subject:
 
 
 def choose_keys(
-    parts: Services, subject: Subject, listener: Listener, wish: Wish, device_id: DeviceId
+    parts: Services,
+    subject: Subject,
+    listener: Listener,
+    wish: Wish,
+    device_id: DeviceId,
+    form: Form,
 ) -> Choice:
     """Return what is taken of a subject, as well as rights and wish allow.
 
@@ -76,7 +82,7 @@ def choose_keys(
     briefs, now = find_briefs(parts, subject.track_ids), parts.now()
     chosen: list[StoredContentKey] = []
     refused: list[tuple[TrackId, LatheError]] = []
-    make = partial(_make_key, parts, device_id)
+    make = partial(_make_key, parts, device_id, form)
     for track_id in subject.track_ids:
         try:
             brief = briefs.get(track_id)
@@ -98,22 +104,28 @@ def find_briefs(parts: Services, track_ids: Sequence[TrackId]) -> dict[TrackId, 
 
 
 def _make_key(
-    parts: Services, device_id: DeviceId, track: Track, rendition_id: RenditionId
+    parts: Services, device_id: DeviceId, form: Form, track: Track, rendition_id: RenditionId
 ) -> StoredContentKey:
     """Return a new content key, in case there is none yet for the rendition of a track."""
     rendition = parts.published.load(rendition_id).rendition
-    own = parts.policies.get(track.label).sealed_for is SealedFor.DEVICE
+    policy = parts.policies.get(track.label)
+    if form is Form.CENC and not policy.standard_players:
+        raise StandardPlayersNotAllowed(
+            "Its label lets it be kept sealed, and no other way.", track=track.id
+        )
     wrapped = parts.wrapper.wrap(make_content_key())
-    key_id = ContentKeyId(wrapped.id)
-    return StoredContentKey(
-        id=key_id,
+    key = StoredContentKey(
+        id=ContentKeyId(wrapped.id),
         track_id=track.id,
         rendition_id=rendition.id,
         tier=rendition.tier.name,
         quality=rendition.tier.quality,
-        device_id=device_id if own else None,
+        device_id=device_id if policy.sealed_for is SealedFor.DEVICE else None,
         kek=wrapped.kek,
         wrapped=wrapped.wrapped,
         count=len(rendition.chunks),
-        size_bytes=sum(each.size_bytes for each in sealed_objects(rendition, key_id).values()),
+        size_bytes=0,
+        form=form,
     )
+    made = sealed_objects(rendition, key).values()
+    return replace(key, size_bytes=sum(each.size_bytes for each in made))

@@ -1,15 +1,17 @@
-"""Sealing renditions for devices: bytes first, and then the catalogue is told that they are there.
+"""Sealing renditions for devices, and encrypting them for standard players.
 
-A rendition to be sealed is a row that waits; messages are hints, as they are for jobs. Whoever
-takes one keeps it by telling how far it is, and one that falls silent is taken over. Sealing again
-what was sealed before gives the same bytes.
+Bytes come first, and then the catalogue is told that they are there. A rendition to be sealed is a
+row that waits; messages are hints, as they are for jobs. Whoever takes one keeps it by telling how
+far it is, and one that falls silent is taken over. Sealing again what was sealed before gives the
+same bytes.
 """
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import dramatiq
 
@@ -19,11 +21,14 @@ from catalogue.nouns import WorkQueue
 from catalogue.offline import (
     ContentKeyId,
     ContentKeys,
+    Form,
     StoredContentKey,
     sealed_rendition,
 )
 from catalogue.port import Tracks
-from protection.content_keys import KeyWrapper, WrappedKey
+from pipeline.cutting.cenc import protect_fragments, protect_init
+from protection.cenc import SampleCipher, build_pssh, build_sinf, derive_cenc_key
+from protection.content_keys import ContentKey, KeyWrapper, WrappedKey
 from protection.sealing import Sealer, place_of, sealed_name
 from storage.keys import rendition_key
 from storage.port import ObjectStore
@@ -35,6 +40,41 @@ log = logging.getLogger(__name__)
 _SILENCE, _REST = timedelta(seconds=30), timedelta(minutes=1)
 _TOLD_EVERY_BYTES = 32 << 20
 _ROUND = 64
+
+
+Make = Callable[[str, bytes], tuple[str, bytes | bytearray]]
+"""Gives the name and the bytes of what becomes of an object of that name."""
+
+
+def _sealing(key: StoredContentKey, content_key: ContentKey) -> Make:
+    sealer = Sealer(content_key)
+
+    def make(name: str, data: bytes) -> tuple[str, bytes | bytearray]:
+        own = sealed_name(name)
+        place = place_of(
+            own, track=key.track_id, rendition=key.rendition_id, tier=key.tier, count=key.count
+        )
+        return own, sealer.seal(place, data)
+
+    return make
+
+
+def _encrypting(_: StoredContentKey, content_key: ContentKey) -> Make:
+    cenc = derive_cenc_key(content_key)
+    cipher, sinf, pssh = SampleCipher(cenc), partial(build_sinf, key=cenc), build_pssh(cenc.id)
+
+    def make(name: str, data: bytes) -> tuple[str, bytes | bytearray]:
+        if name.startswith("init."):
+            return name, protect_init(data, sinf, pssh)
+        return name, protect_fragments(data, cipher.encrypt)
+
+    return make
+
+
+_MAKERS: Mapping[Form, Callable[[StoredContentKey, ContentKey], Make]] = {
+    Form.SEALED: _sealing,
+    Form.CENC: _encrypting,
+}
 
 
 def declare_seal(broker: dramatiq.Broker, sealing: "SealingWork") -> None:
@@ -82,19 +122,13 @@ class SealingWork:
         if rendition is None:
             raise ObjectNotFound("The rendition is not published.", rendition=key.rendition_id)
         content_key = self.wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped))
-        sealer, sealed_bytes, told_bytes = Sealer(content_key), 0, 0
+        make = _MAKERS[key.form](key, content_key)
+        sealed_bytes = told_bytes = 0
         for name in rendition.objects():
             if self.shutting_down.is_set():
                 raise Stopped("The worker stops.")
-            place = place_of(
-                sealed_name(name),
-                track=key.track_id,
-                rendition=key.rendition_id,
-                tier=key.tier,
-                count=key.count,
-            )
-            sealed = sealer.seal(place, self.store.read(rendition_key(rendition.id, name)))
-            self.store.put(rendition_key(sealed_rendition(key.id), sealed_name(name)), sealed)
+            own, sealed = make(name, self.store.read(rendition_key(rendition.id, name)))
+            self.store.put(rendition_key(sealed_rendition(key), own), sealed)
             sealed_bytes += len(sealed)
             if sealed_bytes - told_bytes >= _TOLD_EVERY_BYTES:
                 told_bytes = sealed_bytes

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, and_, bindparam, select, tuple_,
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.schema import content_keys
 from catalogue.nouns import Quality, RenditionId, TrackId
-from catalogue.offline import ContentKeyId, DeviceId, StoredContentKey
+from catalogue.offline import ContentKeyId, DeviceId, Form, StoredContentKey
 
 _BATCH = 500
 _REWRAPPED = update(content_keys).where(content_keys.c.id == bindparam("key_id"))
@@ -106,7 +106,13 @@ _Place = tuple[str, str, str]
 
 
 def _place(key: StoredContentKey) -> _Place:
-    return key.track_id, key.rendition_id, key.device_id or ""
+    return key.track_id, key.rendition_id, owner_of(key.form, key.device_id)
+
+
+def owner_of(form: Form, device_id: DeviceId | None) -> str:
+    """Return whose a content key is, as its row tells it, which is also where its form stands."""
+    whose = device_id or ""
+    return whose if form is Form.SEALED else f"{form}:{whose}"
 
 
 def _read_keys(
@@ -131,7 +137,7 @@ def _columns(key: StoredContentKey) -> dict[str, Any]:
         "rendition_id": key.rendition_id,
         "tier": key.tier,
         "quality": key.quality,
-        "owner": key.device_id or "",
+        "owner": owner_of(key.form, key.device_id),
         "kek": key.kek,
         "wrapped": key.wrapped,
         "count": key.count,
@@ -145,13 +151,15 @@ def _waiting(now: datetime) -> dict[str, Any]:
 
 def build_key(row: Row[Any]) -> StoredContentKey:
     """Return the content key of a row that has its columns."""
+    form, _, whose = row.owner.rpartition(":")
     return StoredContentKey(
         id=ContentKeyId(row.id),
         track_id=TrackId(row.track_id),
         rendition_id=RenditionId(row.rendition_id),
         tier=row.tier,
         quality=Quality(row.quality),
-        device_id=DeviceId(row.owner) if row.owner else None,
+        device_id=DeviceId(whose) if whose else None,
+        form=Form(form) if form else Form.SEALED,
         kek=row.kek,
         wrapped=bytes(row.wrapped),
         count=row._mapping["count"],

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from catalogue.auditing import Deed, record
 from catalogue.database.audits import keep
+from catalogue.database.content_keys import owner_of
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.schema import (
     accounts,
@@ -34,6 +35,7 @@ from catalogue.offline import (
     DeviceId,
     DeviceKind,
     DeviceLimits,
+    Form,
     LabelPolicy,
     Renewal,
 )
@@ -134,7 +136,8 @@ class SqlDevices:
             connection.execute(update(downloads).where(still).values(removed_at=now))
             had = download_tracks.c.device_id == device_id
             connection.execute(delete(download_tracks).where(had))
-            connection.execute(delete(content_keys).where(content_keys.c.owner == device_id))
+            owners = [owner_of(form, device_id) for form in Form]
+            connection.execute(delete(content_keys).where(content_keys.c.owner.in_(owners)))
             entry = record(Deed.DEVICE_REVOKED, device_id, now=now, account=account_id)
             keep(connection, entry)
 

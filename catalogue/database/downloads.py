@@ -1,6 +1,6 @@
 """Downloads in SQL."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -132,13 +132,17 @@ class SqlDownloads:
         with reading(self._engine) as connection:
             return _count(connection, device_id)
 
-    def kept(self, device_id: DeviceId) -> list[StoredContentKey]:
+    def kept(
+        self, device_id: DeviceId, *, among: Collection[ContentKeyId] | None = None
+    ) -> list[StoredContentKey]:
         """See Downloads.kept."""
         own = select(download_tracks.c.content_key_id).where(
             download_tracks.c.device_id == device_id,
             download_tracks.c.standing != Standing.REMOVED,
         )
         query = select(content_keys).where(content_keys.c.id.in_(own)).order_by(content_keys.c.id)
+        if among is not None:
+            query = query.where(content_keys.c.id.in_(among))
         with reading(self._engine) as connection:
             return [build_key(row) for row in connection.execute(query)]
 

@@ -348,7 +348,7 @@ content_keys = Table(
     Column("rendition_id", ForeignKey("renditions.id"), nullable=False, index=True),
     Column("tier", String(40), nullable=False),
     Column("quality", Integer, nullable=False),
-    # A device's id, or nothing for a key that seals for all of them.
+    # A device's id, or nothing for a key that seals for all; after its form, unless that is sealed.
     Column("owner", String(40), nullable=False),
     Column("kek", String(16), nullable=False),
     Column("wrapped", LargeBinary, nullable=False),

@@ -18,11 +18,22 @@ def command() -> None:
     type=click.Choice([each.value for each in SealedFor]),
     help="Whom a content key seals for: all devices, or each device its own.",
 )
-def policy(label: str, sealed_for: str | None) -> None:
+@click.option(
+    "--standard-players/--no-standard-players",
+    default=None,
+    help="Whether recordings may be kept in common encryption, whose keys players are given.",
+)
+def policy(label: str, sealed_for: str | None, standard_players: bool | None) -> None:
     """Show what LABEL demands, or change it for what is downloaded from now on."""
     from lathe.wiring import now, open_records
 
     policies = open_records(read_settings()).policies
-    if sealed_for is not None:
-        policies.put(label, LabelPolicy(sealed_for=SealedFor(sealed_for)), now=now())
-    click.echo(f"sealed for: {policies.get(label).sealed_for}")
+    known = policies.get(label)
+    said = LabelPolicy(
+        sealed_for=known.sealed_for if sealed_for is None else SealedFor(sealed_for),
+        standard_players=known.standard_players if standard_players is None else standard_players,
+    )
+    if said != known:
+        policies.put(label, said, now=now())
+    click.echo(f"sealed for: {said.sealed_for}")
+    click.echo(f"standard players: {'yes' if said.standard_players else 'no'}")

@@ -51,7 +51,7 @@ class FragmentReader:
                 self.codec_box = _read_codec_box(body)
             elif name == b"moof":
                 try:
-                    self._run = _read_run(body)
+                    self._run = read_run(body)
                 except struct.error as fault:
                     raise ValueError(f"a fragment's header is too short: {fault}") from fault
             elif name == b"mdat":
@@ -79,7 +79,8 @@ def _read_codec_box(moov: bytes) -> tuple[str, bytes]:
     raise ValueError("the header describes no decoder")
 
 
-def _read_run(moof: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def read_run(moof: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the sizes and the durations of the samples of a fragment, whose ``moof`` is this."""
     track = find_box(moof, "traf")
     duration, size_bytes = _read_defaults(find_box(track, "tfhd"))
     run = find_box(track, "trun")

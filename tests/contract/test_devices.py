@@ -251,7 +251,7 @@ def test_what_is_done_to_devices_is_recorded(people: Catalogue) -> None:
 
 
 def test_a_label_demands_what_it_said_last(people: Catalogue) -> None:
-    own = LabelPolicy(sealed_for=SealedFor.DEVICE)
+    own = LabelPolicy(sealed_for=SealedFor.DEVICE, standard_players=True)
     assert people.policies.get("the-label") == LabelPolicy(sealed_for=SealedFor.ALL)
     people.policies.put("the-label", own, now=NOON)
     assert people.policies.get("the-label") == own

@@ -15,6 +15,7 @@ from catalogue.offline import (
     DownloadedTrack,
     DownloadId,
     DownloadKind,
+    Form,
     Standing,
     StoredContentKey,
     key_of_sealed,
@@ -282,11 +283,38 @@ def test_a_key_that_is_not_there_is_none(shelf: Shelf) -> None:
 def test_sealed_objects_are_no_orphans(shelf: Shelf) -> None:
     (key,) = shelf.keep(0)
     holds = shelf.catalogue.holds
-    assert not holds.is_orphan(f"renditions/{sealed_rendition(key.id)}", now=NOON)
+    assert not holds.is_orphan(f"renditions/{sealed_rendition(key)}", now=NOON)
     assert holds.is_orphan(f"renditions/sealed-{'0' * 32}", now=NOON)
 
 
-def test_sealed_objects_have_names_of_their_own() -> None:
-    key_id = ContentKeyId("0" * 32)
-    assert key_of_sealed(sealed_rendition(key_id)) == key_id
+@pytest.mark.parametrize("device", [None, DEVICE])
+def test_each_form_has_a_key_of_its_own(shelf: Shelf, device: DeviceId | None) -> None:
+    wanted = [
+        replace(shelf.want(0, key=n, device=device), form=form) for n, form in enumerate(Form, 1)
+    ]
+    found = [shelf.keys.keys([each], now=NOON)[each.track_id, each.rendition_id] for each in wanted]
+    assert found == wanted
+    assert [shelf.keys.claim(each.id, now=NOON, until=LATER) for each in wanted] == wanted
+    again = [replace(each, id=ContentKeyId("f" * 32)) for each in wanted]
+    for known, each in zip(found, again, strict=True):
+        assert shelf.keys.keys([each], now=NOON) == {(known.track_id, known.rendition_id): known}
+    # What is a device's own goes with it, in every form.
+    shelf.catalogue.devices.revoke(ADA, DEVICE, now=NOON)
+    left = [shelf.keys.claim(each.id, now=LATER, until=LATER) for each in wanted]
+    assert left == (wanted if device is None else [None, None])
+
+
+def test_some_of_what_is_kept_is_read_alone(shelf: Shelf) -> None:
+    one, two = shelf.keep(0, 1)
+    shelf.download(1, 0, 1)
+    assert shelf.downloads.kept(DEVICE) == [one, two]
+    assert shelf.downloads.kept(DEVICE, among=[two.id, ContentKeyId("0" * 32)]) == [two]
+    assert shelf.downloads.kept(DEVICE, among=[]) == []
+
+
+@pytest.mark.parametrize("form", Form)
+def test_sealed_objects_have_names_of_their_own(shelf: Shelf, form: Form) -> None:
+    key = replace(shelf.want(0, key=7), form=form)
+    assert key_of_sealed(sealed_rendition(key)) == key.id
+    assert sealed_rendition(key).startswith(f"{form}-")
     assert key_of_sealed(RenditionId("aac-256-00")) is None
