@@ -10,8 +10,8 @@ Source: W3C Encrypted Media Extensions, 9.1.
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalogue import errors
 from catalogue.errors import DownloadNotFound, LatheError, RequestInvalid, StandardPlayersNotAllowed
@@ -29,6 +29,8 @@ from protection.cenc import CencKey, build_key_set, derive_cenc_key, parse_key_i
 from protection.content_keys import WrappedKey
 
 router = APIRouter(prefix="/v1", tags=["licences"], responses=responses(errors.TooManyRequests))
+
+_BODY_MAX_BYTES = 64 << 10
 
 
 class ClearKeysWanted(BaseModel):
@@ -56,15 +58,39 @@ class ClearKeys(BaseModel):
     expires_at: datetime
 
 
+async def read_wanted(request: Request) -> ClearKeysWanted:
+    """Return what a player asks for, which it sends as JSON of any media type.
+
+    Raises RequestInvalid.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _BODY_MAX_BYTES:
+            raise RequestInvalid("It asks for too much.", where="body", max_bytes=_BODY_MAX_BYTES)
+    try:
+        return ClearKeysWanted.model_validate_json(bytes(body))
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(map(str, ("body", *first["loc"])))
+        raise RequestInvalid(f"{first['msg']}.", where=where) from fault
+
+
 @router.post(
     "/licences/clearkey",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"*/*": {"schema": ClearKeysWanted.model_json_schema()}},
+        }
+    },
     dependencies=[counted(Category.LIBRARY)],
     responses=responses(
         *STREAM_REFUSALS, errors.DeviceNotFound, errors.DeviceRevoked, errors.DownloadNotFound
     ),
 )
 def give_clear_keys(
-    said: ClearKeysWanted,
+    said: Annotated[ClearKeysWanted, Depends(read_wanted)],
     device_id: Annotated[str, Query(max_length=60)],
     own: Signed,
     parts: Parts,

@@ -2,8 +2,6 @@
 
 import base64
 import re
-import sys
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
 from tests.audio_tools import FIXTURES, decode, fact
+from tests.clients.conftest import Call
 from tests.e2e.servers import (
     PASSWORD,
     Listener,
-    Program,
     QuickPlant,
     accepted,
     deliver,
@@ -32,63 +29,12 @@ from tests.e2e.servers import (
 )
 from tests.e2e.test_players import tier_samples
 
-HERE = Path(__file__).parent
 FILE = "prelude.flac"
 PAIR = ["canon-1.flac", "canon-2.flac"]
 PAIR_SAMPLES = [541_357, 491_562]
 RATE_HZ = 44_100
 AAC_FRAME = 1024
-SCRIPT_TIMEOUT_S = 90
 _ENDS = re.compile(r"/s/([0-9]{10})\.[^/]+/[^/]+/[^/]+/[0-9]{5}\.m4s$")
-
-Call = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A site with the players' libraries and the pages of these tests."""
-    words = ["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", str(HERE)]
-    log = tmp_path_factory.mktemp("site") / "log"
-    with Program([sys.executable, *words], {}, log) as server:
-        yield f"http://127.0.0.1:{server.wait_for(r'port ([0-9]+)')}"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    profile = tmp_path_factory.mktemp("chromium")
-    for word in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--autoplay-policy=no-user-gesture-required",
-        f"--user-data-dir={profile}",
-    ):
-        options.add_argument(word)
-    options.binary_location = "/usr/bin/chromium"
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    driver.set_script_timeout(SCRIPT_TIMEOUT_S)
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def call(chromium: webdriver.Chrome, site: str) -> Call:
-    """Calls a function of a module of the site on a fresh page, and returns what it gives."""
-    chromium.get(f"{site}/browser/page.html")
-
-    def run(module: str, function: str, *arguments: Any) -> Any:
-        script = """
-            const [module, name, given, done] = arguments;
-            import(module).then(found => found[name](...given)).then(
-                value => done({ value }), fault => done({ fault: `${fault.stack ?? fault}` }));
-        """
-        url = f"{site}/browser/{module}"
-        answer = chromium.execute_async_script(script, url, function, list(arguments))
-        assert "fault" not in answer, answer["fault"]
-        return answer["value"]
-
-    return run
 
 
 def floats(text: str) -> NDArray[np.float32]:
