@@ -35,14 +35,15 @@ class Deed(StrEnum):
     DEVICE_REVOKED = "device-revoked"
     DEVICE_CLONED = "device-cloned"
     POLICY_SET = "policy-set"
+    KEYS_EXPORTED = "keys-exported"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """One thing that was done: when, by whom (and from where, by which request), and to what.
 
-    ``subject`` is the id of an account, a key, a device or a track, or a label; a failed sign-in's
-    is the address that was tried, folded. No detail is ever a secret.
+    ``subject`` is the id of an account, a key, a device or a track, or a label, or a partner; a
+    failed sign-in's is the address that was tried, folded. No detail is ever a secret.
     """
 
     at: datetime

@@ -609,6 +609,18 @@ class ClockTurnedBack(NotAllowed):
     advice = "Set the clock, or go online and renew the licence."
 
 
+class PartnerNotFound(NotFound):
+    code = "partner-not-found"
+    title = "No certificate of a partner has this name"
+    advice = "Put it as NAME.pem into the folder that LATHE_CPIX_PARTNERS names."
+
+
+class TrackNotEncrypted(NotFound):
+    code = "track-not-encrypted"
+    title = "Nothing of the track is in common encryption"
+    advice = "Take a download of it in the form `cenc` first."
+
+
 class DeviceNotFound(NotFound):
     code = "device-not-found"
     title = "The account has no such device"

@@ -265,6 +265,9 @@ class ContentKeys(Protocol):
     def sealed(self, key_id: ContentKeyId) -> StoredContentKey | None:
         """Return a key whose rendition is sealed; None where there is none, or not yet."""
 
+    def shared(self, track_ids: Collection[TrackId], form: Form) -> list[StoredContentKey]:
+        """Return the keys of tracks in one form that are no device's own, by track and id."""
+
     def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
         """Return up to ``limit`` keys that ``kek`` does not wrap, by id after ``after``."""
 

@@ -17,6 +17,7 @@ class Action(StrEnum):
     SEE_EVERY_JOB = "see-every-job"
     EXPLAIN = "explain"
     MANAGE_ACCOUNTS = "manage-accounts"
+    EXPORT_KEYS = "export-keys"
 
 
 PERMISSIONS: Mapping[Role, frozenset[Action]] = {
@@ -25,7 +26,9 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
     Role.CURATOR: frozenset({Action.STREAM, Action.MATCH, Action.DOWNLOAD, Action.EXPLAIN}),
     # What a label streams is its own; see catalogue.licensing.
     Role.LABEL: frozenset({Action.STREAM, Action.DELIVER}),
-    Role.OPERATOR: frozenset({Action.STREAM, Action.SEE_EVERY_JOB, Action.EXPLAIN}),
+    Role.OPERATOR: frozenset(
+        {Action.STREAM, Action.SEE_EVERY_JOB, Action.EXPLAIN, Action.EXPORT_KEYS}
+    ),
     Role.ADMIN: frozenset(
         {
             Action.STREAM,
@@ -34,6 +37,7 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
             Action.SEE_EVERY_JOB,
             Action.EXPLAIN,
             Action.MANAGE_ACCOUNTS,
+            Action.EXPORT_KEYS,
         }
     ),
 }

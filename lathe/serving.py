@@ -23,6 +23,7 @@ from lathe.wiring import (
     open_changes,
     open_content_keys,
     open_licence_keys,
+    open_partners,
     open_url_keys,
 )
 from origin.app import build_app
@@ -60,6 +61,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         policies=house.policies,
         wrapper=KeyWrapper(open_content_keys(settings)),
         licences=LicenceSigner(open_licence_keys(settings)),
+        partners=open_partners(settings),
         store=house.store,
         signer=UrlSigner(open_url_keys(settings)),
         now=now,

@@ -46,6 +46,9 @@ class Settings(BaseModel):
         default=SecretStr(""),
         description="ring of keys that sign licences; empty: made in the state folder",
     )
+    cpix_partners: Path | None = Field(
+        default=None, description="folder of certificates of partners, NAME.pem; empty: none"
+    )
     host: str = Field(default="127.0.0.1", description="address the origin listens on")
     port: int = Field(
         default=8600, ge=0, le=65535, description="port it listens on; 0: any free one"

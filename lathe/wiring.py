@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -47,6 +47,7 @@ from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
 from protection.content_keys import KeyWrapper
+from protection.cpix import Partner, read_partners
 from protection.keyring import KeyRing, load_or_make_ring, parse_ring
 from protection.tokens import make_api_key, random_bytes
 from storage.faults import not_writable
@@ -214,6 +215,12 @@ def open_licence_keys(settings: Settings) -> KeyRing:
     """Return the keys that sign licences. Raises SettingsInvalid."""
     path = settings.state / "licence-keys"
     return _open_ring(path, settings.licence_keys, "LATHE_LICENCE_KEYS", exact=True)
+
+
+def open_partners(settings: Settings) -> Mapping[str, Partner]:
+    """Return the partners that keys may be exported to. Raises SettingsInvalid."""
+    folder = settings.cpix_partners
+    return {} if folder is None else read_partners(folder, "LATHE_CPIX_PARTNERS")
 
 
 def _open_ring(path: Path, said: SecretStr, setting: str, *, exact: bool = False) -> KeyRing:

@@ -20,6 +20,7 @@ from origin import (
     health,
     licences,
     matches,
+    partners,
     playback,
     problems,
     sessions,
@@ -54,7 +55,6 @@ def build_api(services: Services) -> FastAPI:
         albums,
         matches,
         chunks,
-        clear_keys,
         sessions,
         accounts,
         playback,
@@ -63,6 +63,7 @@ def build_api(services: Services) -> FastAPI:
         clear_keys,
         downloads,
         explaining,
+        partners,
         health,
     ):
         api.include_router(module.router)

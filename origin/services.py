@@ -1,6 +1,6 @@
 """What the origin needs of other rooms, handed to it by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
@@ -14,6 +14,7 @@ from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
 from origin.throttle import Throttle
 from protection.content_keys import KeyWrapper
+from protection.cpix import Partner
 from protection.licences import LicenceSigner
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
@@ -53,6 +54,7 @@ class Services:
     policies: Policies
     wrapper: KeyWrapper
     licences: LicenceSigner
+    partners: Mapping[str, Partner]
     now: Callable[[], datetime]
     new_id: Callable[[str], str]
     session_life: timedelta

@@ -83,6 +83,14 @@ class SqlContentKeys:
             row = connection.execute(select(content_keys).where(own)).first()
         return None if row is None else build_key(row)
 
+    def shared(self, track_ids: Collection[TrackId], form: Form) -> list[StoredContentKey]:
+        """See ContentKeys.shared."""
+        c = content_keys.c
+        own = and_(c.track_id.in_(track_ids), c.owner == owner_of(form, None))
+        query = select(content_keys).where(own).order_by(c.track_id, c.id)
+        with reading(self._engine) as connection:
+            return [build_key(row) for row in connection.execute(query)]
+
     def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
         """See ContentKeys.wrapped_otherwise."""
         query = (

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from fractions import Fraction
+from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ from urllib.parse import urljoin
 import httpx
 import m3u8
 import pytest
+from lxml import etree
 
+from manifests.cpix import render_cpix
+from protection.cenc import derive_cenc_key
+from protection.content_keys import ContentKey
+from protection.cpix import read_partners, seal_keys
 from tests.audio_tools import Fact, fact
 from tests.e2e.servers import HANG_S, Listener
 from tests.e2e.test_players import (
@@ -24,6 +30,7 @@ from tests.e2e.test_players import (
     tier_rate,
     tier_samples,
 )
+from tests.partners import TestPartner
 
 JUDGES = Path(__file__).parent / "judges"
 FILES = ["prelude.flac", "ode-24.aiff", "prelude-96.flac", "gymnopedie-192.flac", "lossy.mp3"]
@@ -165,3 +172,23 @@ def test_mp4box_reads_the_fragments_as_they_are_declared(
     durations = {duration for _, duration, _, _ in told["samples"][:-1]}
     assert durations <= {frame}
     assert told["samples"][-1][1] == (heard - 1) % frame + 1
+
+
+# --------------------------------------------------------------------------- keys for partners
+
+
+def test_an_exported_document_is_what_the_schema_says(tmp_path: Path) -> None:
+    """Judged by the schema of DASH-IF, which the package cpix carries."""
+    TestPartner.make().put(tmp_path, "one")
+    keys = [derive_cenc_key(ContentKey(f"{number:032x}", bytes(32))) for number in (1, 2)]
+    document = render_cpix(seal_keys(read_partners(tmp_path, "setting")["one"], keys))
+    found = find_spec("cpix")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    folder = Path(found.submodule_search_locations[0])
+    schema = etree.XMLSchema(etree.parse(folder / "schema" / "cpix.xsd"))
+    # It is that of CPIX 2.2, which did not name schemes yet.
+    document = document.replace(b' commonEncryptionScheme="cbcs"', b"")
+    schema.assertValid(etree.fromstring(document))
+    with pytest.raises(etree.DocumentInvalid):
+        schema.assertValid(etree.fromstring(document.replace(b" kid=", b" name=", 1)))

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from catalogue.errors import DeviceRevoked, DownloadNotFound, DownloadsFull
-from catalogue.nouns import RenditionId
+from catalogue.nouns import RenditionId, TrackId
 from catalogue.offline import (
     ContentKeyId,
     DeviceId,
@@ -302,6 +302,23 @@ def test_each_form_has_a_key_of_its_own(shelf: Shelf, device: DeviceId | None) -
     shelf.catalogue.devices.revoke(ADA, DEVICE, now=NOON)
     left = [shelf.keys.claim(each.id, now=LATER, until=LATER) for each in wanted]
     assert left == (wanted if device is None else [None, None])
+
+
+def test_keys_that_are_shared_are_found_by_track(shelf: Shelf) -> None:
+    keys = [
+        replace(shelf.want(0, key=1), form=Form.CENC),
+        replace(shelf.want(1, key=2), form=Form.CENC),
+        replace(shelf.want(0, key=3, device=DEVICE), form=Form.CENC),
+        shelf.want(0, key=4),
+    ]
+    for key in keys:
+        shelf.keys.keys([key], now=NOON)
+    wanted = sorted([shelf.tracks[0], shelf.tracks[1]])
+    found = shelf.keys.shared([*wanted, TrackId("trk_none")], Form.CENC)
+    assert sorted(found, key=lambda key: key.id) == keys[:2]
+    assert [key.track_id for key in found] == wanted
+    assert shelf.keys.shared([shelf.tracks[0]], Form.SEALED) == [keys[3]]
+    assert shelf.keys.shared([], Form.CENC) == []
 
 
 def test_some_of_what_is_kept_is_read_alone(shelf: Shelf) -> None:

@@ -1,7 +1,10 @@
 """Downloads for standard players: in common encryption, with keys that are asked for."""
 
 import hashlib
+import json
 import subprocess
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -10,9 +13,13 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
+from catalogue.offline import DeviceKind
+from lathe.client import Keeper
 from protection.encoding import decode_bytes, encode_bytes
-from tests.e2e.servers import wait_until
+from tests.audio_tools import FIXTURES
+from tests.e2e.servers import Plant, accepted, deliver, wait_for_job, wait_until
 from tests.e2e.test_offline import Label, Person, ada, label
+from tests.partners import TestPartner
 
 __all__ = ["ada", "label"]
 
@@ -182,3 +189,44 @@ def test_what_may_be_kept_no_more_gets_no_key(open_label: Label, ada: Person) ->
     assert ask(ada, key_id).status_code == 200
     ada.http.delete(f"/v1/devices/{ada.shelf.registered().device}").raise_for_status()
     refused(ask(ada, key_id), 410, "device-revoked")
+
+
+def test_keys_leave_for_a_partner_alone(tmp_path: Path) -> None:
+    partner = TestPartner.make()
+    partner.put(tmp_path / "partners", "one")
+    state = tmp_path / "state"
+    with ExitStack() as clients:
+        plant = clients.enter_context(
+            Plant(state, TERRITORY="US", CPIX_PARTNERS=str(tmp_path / "partners"))
+        )
+        with plant.client() as sender:
+            job = accepted(deliver(sender, FIXTURES / "tiny.wav"))
+            track_id = wait_for_job(sender, job)["track_id"]
+        plant.run("labels", "policy", "development", "--standard-players")
+        plant.make_account("ada@example.org", "--plan", "premium", "--territory", "US")
+        plant.make_account("olga@example.org", "--role", "operator")
+        ada = clients.enter_context(plant.signed_in("ada@example.org"))
+        olga = clients.enter_context(plant.signed_in("olga@example.org"))
+        said = {"partner": "one", "track_ids": [track_id]}
+        refused(ada.post("/v1/cpix", json=said), 403, "role-may-not")
+        refused(olga.post("/v1/cpix", json=said), 404, "track-not-encrypted")
+        keeper = Keeper(ada, lambda: datetime.now(UTC))
+        kind = DeviceKind.COMPUTER
+        shelf = keeper.register(tmp_path / "device", "passphrase", name="a computer", kind=kind)
+        wanted = {"track_id": track_id, "form": "cenc", "codec": "aac"}
+        taken = ada.post("/v1/downloads", json=wanted | {"device_id": shelf.registered().device})
+        key_id = taken.json()["tracks"][0]["key_id"]
+        kids = {"kids": [encode_bytes(bytes.fromhex(key_id))]}
+        asked = f"/v1/licences/clearkey?device_id={shelf.registered().device}"
+        (key,) = ada.post(asked, json=kids).json()["keys"]
+        answer = olga.post("/v1/cpix", json=said)
+        assert answer.headers["content-type"] == "application/xml"
+        found = partner.read(answer.content)
+        assert {each: secret for each, (secret, _) in found.items()} == {
+            key_id: decode_bytes(key["k"])
+        }
+        refused(olga.post("/v1/cpix", json=said | {"partner": "two"}), 404, "partner-not-found")
+        refused(olga.post("/v1/cpix", json=said | {"partner": "../one"}), 404, "partner-not-found")
+        trail = [json.loads(line) for line in plant.run("audit", "--json").splitlines()]
+        (exported,) = [each for each in trail if each["deed"] == "keys-exported"]
+        assert (exported["subject"], exported["details"]) == ("one", {"keys": [key_id]})

@@ -15,6 +15,7 @@ deliver          no    no       no       yes    no        no
 see-every-job    no    no       no       no     yes       yes
 explain          no    no       yes      no     yes       yes
 manage-accounts  no    no       no       no     no        yes
+export-keys      no    no       no       no     yes       yes
 """
 HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
 CELLS = [
