@@ -68,6 +68,8 @@ lock:
 	    pyproject.toml -o requirements/clients.lock
 	echo swift | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.11 - -o requirements/swift.lock
+	echo cpix | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+	    --no-deps --python-version 3.11 - -o requirements/cpix.lock
 
 clean:
 	rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
