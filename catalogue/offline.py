@@ -295,11 +295,11 @@ class Downloads(Protocol):
         """Remove a download. Raises DownloadNotFound."""
 
     def kept(
-        self, device_id: DeviceId, *, among: Collection[ContentKeyId] | None = None
+        self, device_id: DeviceId, *, only: Collection[ContentKeyId] | None = None
     ) -> list[StoredContentKey]:
         """Return the content keys of all that a device has not removed, each once, by id.
 
-        Or those of them that are ``among`` some.
+        Or of them ``only`` some.
         """
 
     def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:

@@ -104,7 +104,7 @@ def give_clear_keys(
     """
     require(own.account.role, Action.DOWNLOAD)
     device = parts.devices.get(own.account.id, DeviceId(device_id))
-    kept = parts.downloads.kept(device.id, among=_read_ids(said))
+    kept = parts.downloads.kept(device.id, only=_read_ids(said))
     keys = [key for key in kept if key.form is Form.CENC]
     if not keys:
         raise DownloadNotFound("No download of the device has such a key.", device=device.id)

@@ -56,8 +56,8 @@ WINDOWS = TypeAdapter(tuple[Window, ...])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Listed:
-    """What a card tells of a track but for its renditions."""
+class _Card:
+    """What a card tells of a track but for its renditions, and what stands beside it."""
 
     id: TrackId
     label: str
@@ -66,37 +66,45 @@ class _Listed:
     taken_down_at: datetime | None
     owner: AccountId | None
     album_id: AlbumId | None
+    before: TrackId | None
+    after: TrackId | None
+
+    def brief(self, published: tuple[Rendition, ...]) -> Brief:
+        """Return the track briefly, with its renditions."""
+        track = Track(
+            id=self.id,
+            label=self.label,
+            metadata=self.metadata,
+            renditions=published,
+            updated_at=self.updated_at,
+            taken_down_at=self.taken_down_at,
+            owner=self.owner,
+            album_id=self.album_id,
+        )
+        return Brief(track=track, before=self.before, after=self.after)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Entry:
-    """A card without renditions and neighbours."""
-
-    track: _Listed
-
-
-_BRIEF, _ENTRY = msgspec.json.Decoder(Brief), msgspec.json.Decoder(_Entry)
+_CARD = msgspec.json.Decoder(_Card)
+_RENDITIONS = msgspec.json.Decoder(tuple[Rendition, ...])
 # Cards of another shape are none.
-_VERSION = crc32(json.dumps(msgspec.json.schema(Brief)).encode()) & 0x7FFFFFFF
+_SHAPE = msgspec.json.schema_components([_Card, Rendition])
+_VERSION = crc32(json.dumps(_SHAPE).encode()) & 0x7FFFFFFF
 
 # Written once: to build them takes longer than to run them.
+_DERIVED = "version", "edition", "album_edition", "card", "renditions"
 _FACES_VERSION: BindParameter[int] = bindparam("version")
 _ALBUM_EDITION = func.coalesce(albums.c.edition, 0)
-_CARDS = (
-    select(tracks.c.id, cards.c.card)
-    .select_from(
-        tracks.outerjoin(albums, albums.c.id == tracks.c.album_id).outerjoin(
-            cards,
-            and_(
-                cards.c.track_id == tracks.c.id,
-                cards.c.version == _VERSION,
-                cards.c.edition == tracks.c.edition,
-                cards.c.album_edition == _ALBUM_EDITION,
-            ),
-        )
-    )
-    .where(among(tracks.c.id))
+_HELD = tracks.outerjoin(albums, albums.c.id == tracks.c.album_id).outerjoin(
+    cards,
+    and_(
+        cards.c.track_id == tracks.c.id,
+        cards.c.version == _VERSION,
+        cards.c.edition == tracks.c.edition,
+        cards.c.album_edition == _ALBUM_EDITION,
+    ),
 )
+_CARDS = select(tracks.c.id, cards.c.card).select_from(_HELD).where(among(tracks.c.id))
+_CARDS_WHOLE = _CARDS.add_columns(cards.c.renditions)
 # Editions are read with or before all that a card of them tells.
 _ROWS = (
     select(tracks, _ALBUM_EDITION.label("album_edition"), rights.c.territory, rights.c.windows)
@@ -152,11 +160,11 @@ def read_briefs(
 ) -> tuple[dict[TrackId, Brief], Made]:
     """Return some tracks briefly, and what had to be made for that: see keep_made."""
     found, missing = {}, []
-    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}):
+    for track_id, card, published in connection.execute(_CARDS_WHOLE, {"ids": list(track_ids)}):
         if card is None:
             missing.append(track_id)
         else:
-            found[TrackId(track_id)] = _BRIEF.decode(card)
+            found[TrackId(track_id)] = _CARD.decode(card).brief(_RENDITIONS.decode(published))
     if not missing:
         return found, Made((), ())
     rows = _read_rows(connection, missing)
@@ -166,15 +174,26 @@ def read_briefs(
     for track_id, (row, *more) in rows.items():
         before, after = beside.get(track_id, (None, None))
         track = make_track(row, _make_rights([row, *more]), tuple(shown.get(track_id, ())))
-        brief = Brief(track=track, before=before, after=after)
-        found[TrackId(track_id)] = brief
+        found[TrackId(track_id)] = Brief(track=track, before=before, after=after)
+        card = _Card(
+            id=track.id,
+            label=track.label,
+            metadata=track.metadata,
+            updated_at=track.updated_at,
+            taken_down_at=track.taken_down_at,
+            owner=track.owner,
+            album_id=track.album_id,
+            before=before,
+            after=after,
+        )
         new.append(
             {
                 "track_id": track_id,
                 "version": _VERSION,
                 "edition": row.edition,
                 "album_edition": row.album_edition,
-                "card": msgspec.json.encode(brief).decode(),
+                "card": msgspec.json.encode(card).decode(),
+                "renditions": msgspec.json.encode(track.renditions).decode(),
             }
         )
     return found, Made(new, made)
@@ -186,18 +205,8 @@ def read_listed(connection: Connection, track_ids: Collection[TrackId]) -> dict[
     for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}):
         if card is None:
             missing.append(track_id)
-            continue
-        own = _ENTRY.decode(card).track
-        found[TrackId(track_id)] = Track(
-            id=own.id,
-            label=own.label,
-            metadata=own.metadata,
-            renditions=(),
-            updated_at=own.updated_at,
-            taken_down_at=own.taken_down_at,
-            owner=own.owner,
-            album_id=own.album_id,
-        )
+        else:
+            found[TrackId(track_id)] = _CARD.decode(card).brief(()).track
     for track_id, rows in _read_rows(connection, missing).items() if missing else ():
         found[TrackId(track_id)] = make_track(rows[0], _make_rights(rows), ())
     return found
@@ -232,7 +241,7 @@ def keep_made(connection: Connection, made: Made) -> None:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     new = dialect.insert(cards)
     # Who made one of an older edition comes too late, or makes one that is never read.
-    update = {name: new.excluded[name] for name in ("version", "edition", "album_edition", "card")}
+    update = {name: new.excluded[name] for name in _DERIVED}
     insertion = new.on_conflict_do_update(index_elements=["track_id"], set_=update)
     # In one order, so that none waits for another that waits for it.
     connection.execute(insertion, sorted(made.cards, key=lambda row: str(row["track_id"])))

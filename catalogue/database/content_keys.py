@@ -11,6 +11,23 @@ from catalogue.database.schema import content_keys
 from catalogue.nouns import Quality, RenditionId, TrackId
 from catalogue.offline import ContentKeyId, DeviceId, Form, StoredContentKey
 
+KEY_COLUMNS = [
+    content_keys.c[name]
+    for name in (
+        "id",
+        "track_id",
+        "rendition_id",
+        "tier",
+        "quality",
+        "owner",
+        "kek",
+        "wrapped",
+        "count",
+        "size_bytes",
+    )
+]
+"""What of a row build_key needs."""
+
 _BATCH = 500
 _REWRAPPED = update(content_keys).where(content_keys.c.id == bindparam("key_id"))
 
@@ -53,7 +70,7 @@ class SqlContentKeys:
         free = and_(content_keys.c.id == key_id, content_keys.c.due_at <= now)
         with writing(self._engine) as connection:
             taken = update(content_keys).where(free).values(due_at=until)
-            row = connection.execute(taken.returning(content_keys)).first()
+            row = connection.execute(taken.returning(*KEY_COLUMNS)).first()
         return None if row is None else build_key(row)
 
     def progress(self, key_id: ContentKeyId, sealed_bytes: int, *, until: datetime) -> None:
@@ -80,21 +97,21 @@ class SqlContentKeys:
         """See ContentKeys.sealed."""
         own = and_(content_keys.c.id == key_id, content_keys.c.sealed_at.is_not(None))
         with reading(self._engine) as connection:
-            row = connection.execute(select(content_keys).where(own)).first()
+            row = connection.execute(select(*KEY_COLUMNS).where(own)).first()
         return None if row is None else build_key(row)
 
     def shared(self, track_ids: Collection[TrackId], form: Form) -> list[StoredContentKey]:
         """See ContentKeys.shared."""
         c = content_keys.c
         own = and_(c.track_id.in_(track_ids), c.owner == owner_of(form, None))
-        query = select(content_keys).where(own).order_by(c.track_id, c.id)
+        query = select(*KEY_COLUMNS).where(own).order_by(c.track_id, c.id)
         with reading(self._engine) as connection:
             return [build_key(row) for row in connection.execute(query)]
 
     def wrapped_otherwise(self, kek: str, *, after: str, limit: int) -> list[StoredContentKey]:
         """See ContentKeys.wrapped_otherwise."""
         query = (
-            select(content_keys)
+            select(*KEY_COLUMNS)
             .where(content_keys.c.kek != kek, content_keys.c.id > after)
             .order_by(content_keys.c.id)
             .limit(limit)
@@ -128,7 +145,7 @@ def _read_keys(
 ) -> Mapping[_Place, StoredContentKey]:
     c = content_keys.c
     named = tuple_(c.track_id, c.rendition_id, c.owner).in_(list(places))
-    rows = connection.execute(select(content_keys).where(named))
+    rows = connection.execute(select(*KEY_COLUMNS).where(named))
     return {_place(key): key for key in map(build_key, rows)}
 
 
@@ -158,18 +175,19 @@ def _waiting(now: datetime) -> dict[str, Any]:
 
 
 def build_key(row: Row[Any]) -> StoredContentKey:
-    """Return the content key of a row that has its columns."""
-    form, _, whose = row.owner.rpartition(":")
+    """Return the content key of a row that begins with its columns."""
+    key_id, track_id, rendition_id, tier, quality, owner, kek, wrapped, count, size_bytes = row[:10]
+    form, _, whose = owner.rpartition(":")
     return StoredContentKey(
-        id=ContentKeyId(row.id),
-        track_id=TrackId(row.track_id),
-        rendition_id=RenditionId(row.rendition_id),
-        tier=row.tier,
-        quality=Quality(row.quality),
-        device_id=DeviceId(whose) if whose else None,
+        id=key_id,
+        track_id=track_id,
+        rendition_id=rendition_id,
+        tier=tier,
+        quality=Quality(quality),
+        device_id=whose or None,
         form=Form(form) if form else Form.SEALED,
-        kek=row.kek,
-        wrapped=bytes(row.wrapped),
-        count=row._mapping["count"],
-        size_bytes=row.size_bytes,
+        kek=kek,
+        wrapped=bytes(wrapped),
+        count=count,
+        size_bytes=size_bytes,
     )

@@ -16,7 +16,8 @@ from sqlalchemy import (
     update,
 )
 
-from catalogue.database.content_keys import build_key
+from catalogue.database.among import among
+from catalogue.database.content_keys import KEY_COLUMNS, build_key
 from catalogue.database.engine import reading, writing
 from catalogue.database.schema import content_keys, devices, download_tracks, downloads
 from catalogue.errors import DeviceRevoked, DownloadNotFound, DownloadsFull
@@ -33,8 +34,10 @@ from catalogue.offline import (
 )
 
 _BATCH = 500
+_THESE = among(download_tracks.c.content_key_id)
 _TRACKS = (
     select(
+        *KEY_COLUMNS,
         download_tracks.c.download_id,
         download_tracks.c.standing,
         download_tracks.c.code,
@@ -42,7 +45,6 @@ _TRACKS = (
         download_tracks.c.generation,
         content_keys.c.sealed_bytes,
         content_keys.c.sealed_at.is_not(None).label("sealed"),
-        content_keys,
     )
     .join(content_keys, content_keys.c.id == download_tracks.c.content_key_id)
     .order_by(download_tracks.c.download_id, download_tracks.c.place)
@@ -133,16 +135,16 @@ class SqlDownloads:
             return _count(connection, device_id)
 
     def kept(
-        self, device_id: DeviceId, *, among: Collection[ContentKeyId] | None = None
+        self, device_id: DeviceId, *, only: Collection[ContentKeyId] | None = None
     ) -> list[StoredContentKey]:
         """See Downloads.kept."""
         own = select(download_tracks.c.content_key_id).where(
             download_tracks.c.device_id == device_id,
             download_tracks.c.standing != Standing.REMOVED,
         )
-        query = select(content_keys).where(content_keys.c.id.in_(own)).order_by(content_keys.c.id)
-        if among is not None:
-            query = query.where(content_keys.c.id.in_(among))
+        query = select(*KEY_COLUMNS).where(content_keys.c.id.in_(own)).order_by(content_keys.c.id)
+        if only is not None:
+            query = query.where(content_keys.c.id.in_(only))
         with reading(self._engine) as connection:
             return [build_key(row) for row in connection.execute(query)]
 
@@ -182,9 +184,8 @@ class SqlDownloads:
                     "code": said,
                     "generation": generation,
                 }
-                for start in range(0, len(ids), _BATCH):
-                    these = key_id.in_(ids[start : start + _BATCH])
-                    connection.execute(update(download_tracks).where(kept, these).values(**told))
+                turning = update(download_tracks).where(kept, _THESE).values(**told)
+                connection.execute(turning, {"ids": ids})
         return generation
 
     def license(self, device_id: DeviceId, ends: Mapping[ContentKeyId, datetime]) -> None:
@@ -196,10 +197,8 @@ class SqlDownloads:
         with writing(self._engine) as connection:
             _lock(connection, device_id)
             for end, ids in by_end.items():
-                for start in range(0, len(ids), _BATCH):
-                    these = download_tracks.c.content_key_id.in_(ids[start : start + _BATCH])
-                    noted = update(download_tracks).where(own, these).values(licensed_until=end)
-                    connection.execute(noted)
+                noted = update(download_tracks).where(own, _THESE).values(licensed_until=end)
+                connection.execute(noted, {"ids": ids})
 
 
 def _lock(connection: Connection, device_id: str) -> int:

@@ -148,6 +148,8 @@ cards = Table(
     Column("edition", Integer, nullable=False),
     Column("album_edition", Integer, nullable=False),
     Column("card", Text, nullable=False),
+    # Most of it, and not needed to judge who may keep a track.
+    Column("renditions", Text, nullable=False),
 )
 
 audits = Table(

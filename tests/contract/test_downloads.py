@@ -325,8 +325,8 @@ def test_some_of_what_is_kept_is_read_alone(shelf: Shelf) -> None:
     one, two = shelf.keep(0, 1)
     shelf.download(1, 0, 1)
     assert shelf.downloads.kept(DEVICE) == [one, two]
-    assert shelf.downloads.kept(DEVICE, among=[two.id, ContentKeyId("0" * 32)]) == [two]
-    assert shelf.downloads.kept(DEVICE, among=[]) == []
+    assert shelf.downloads.kept(DEVICE, only=[two.id, ContentKeyId("0" * 32)]) == [two]
+    assert shelf.downloads.kept(DEVICE, only=[]) == []
 
 
 @pytest.mark.parametrize("form", Form)

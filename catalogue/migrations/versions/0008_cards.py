@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("edition", sa.Integer(), nullable=False),
         sa.Column("album_edition", sa.Integer(), nullable=False),
         sa.Column("card", sa.Text(), nullable=False),
+        sa.Column("renditions", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["track_id"], ["tracks.id"], name=op.f("fk_cards_track_id")),
         sa.PrimaryKeyConstraint("track_id", name=op.f("pk_cards")),
     )
