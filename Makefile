@@ -2,7 +2,10 @@
 .PHONY: run test test-clients chaos check bench bench-features bench-fingerprint lock clean
 
 ROUNDS ?= 100
-SLOW = tests/e2e/test_chaos.py tests/e2e/test_many_players.py tests/e2e/test_offline_killed.py
+ALONE = tests/e2e/test_chaos.py tests/e2e/test_many_players.py tests/e2e/test_offline_killed.py
+SLOW = tests/e2e/test_backup.py tests/e2e/test_plant.py tests/e2e/test_recovery.py
+PYTEST = .venv/bin/python -m pytest
+AT_ONCE = -n auto --dist loadfile --no-loadscope-reorder
 
 # Whoever opens the page listens on the best plan.
 run: export LATHE_GUESTS ?= premium
@@ -12,18 +15,20 @@ run:
 
 test:
 	@tools/setup dev
-	@.venv/bin/python -m pytest --ignore=tests/clients $(SLOW:%=--ignore=%) -n auto --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) --ignore=tests/clients $(ALONE:%=--ignore=%) $(SLOW:%=--ignore=%) $(AT_ONCE)
 
 # Independent judges of manifests, and real players: a browser, VLC, GStreamer and others.
 test-clients:
 	@tools/setup clients
-	@.venv/bin/python -m pytest tests/clients
+	@$(PYTEST) tests/clients
 
-# Parts of a plant killed at random, ROUNDS times; before that, what tells of it is tested, hundreds
-# of players at two origins, of which one is killed, and downloads of a plant that is.
+# Parts of a plant killed at random, ROUNDS times; before that, whole plants that are killed, stopped,
+# cancelled, and restored from a backup; what tells of chaos; hundreds of players at two origins, of
+# which one is killed; and downloads of a plant that is.
 chaos:
 	@tools/setup dev
-	@.venv/bin/python -m pytest $(SLOW)
+	@$(PYTEST) $(SLOW) $(AT_ONCE)
+	@$(PYTEST) $(ALONE)
 	@.venv/bin/python -m tests.chaos --rounds $(ROUNDS)
 
 check:
