@@ -150,7 +150,7 @@ def _rest_collector() -> None:
     them whenever there are a quarter more took a third of a second, and half of all the CPU.
     """
     gc.freeze()
-    gc.set_threshold(20_000, 50, 50)
+    gc.set_threshold(2_000, 20, 100)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ from typing import Any
 
 from catalogue.errors import LadderInvalid, TierUnknown
 from catalogue.nouns import Codec, Tier
+from catalogue.offline import Form
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _BITRATES_KBPS = range(8, 513)
@@ -47,6 +48,8 @@ def _parse_tier(row: Any) -> Tier:
     name = row["name"]
     if not isinstance(name, str) or len(name) > 32 or not _NAME.fullmatch(name):
         raise LadderInvalid(f"{name!r} is no tier name: lower-case words joined by hyphens.")
+    if name.partition("-")[0] in tuple(Form):
+        raise LadderInvalid(f"Tier {name}: its first word is one that downloads are named by.")
     if row["codec"] not in list(Codec):
         raise LadderInvalid(f"Tier {name}: codec {row['codec']!r} is none that lathe cuts.")
     codec = Codec(row["codec"])

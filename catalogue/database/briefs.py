@@ -235,7 +235,8 @@ def read_faces(
 
 def keep_made(connection: Connection, made: Made) -> None:
     """Keep what had to be made, for those who ask next."""
-    insert_all(connection, faces, made.faces)
+    # In one order, so that none waits for another that waits for it.
+    insert_all(connection, faces, sorted(made.faces, key=lambda row: str(row["rendition_id"])))
     if not made.cards:
         return
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
@@ -243,7 +244,6 @@ def keep_made(connection: Connection, made: Made) -> None:
     # Who made one of an older edition comes too late, or makes one that is never read.
     update = {name: new.excluded[name] for name in _DERIVED}
     insertion = new.on_conflict_do_update(index_elements=["track_id"], set_=update)
-    # In one order, so that none waits for another that waits for it.
     connection.execute(insertion, sorted(made.cards, key=lambda row: str(row["track_id"])))
 
 
@@ -300,7 +300,7 @@ def _read_renditions(
             face = _make_face(RENDITION.validate_json(declaration), version, render)
             brief, made[rendition_id] = face["brief"], face
         found.setdefault(track_id, []).append(RENDITION.validate_json(brief))
-    return found, sorted(made.values(), key=lambda row: str(row["rendition_id"]))
+    return found, list(made.values())
 
 
 def _make_face(

@@ -48,6 +48,8 @@ def test_a_ladder_is_read_from_a_file(tmp_path: Path) -> None:
         (tier(GOOD.replace('"one"', '"One"')), "'One' is no tier name"),
         (tier(GOOD.replace('"one"', '"../x"')), "'../x' is no tier name"),
         (tier(GOOD.replace('"one"', f'"{"a" * 33}"')), "is no tier name"),
+        (tier(GOOD.replace('"one"', '"sealed"')), "downloads are named by"),
+        (tier(GOOD.replace('"one"', '"cenc-256"')), "downloads are named by"),
         (tier(GOOD.replace("aac", "mp3")), "codec 'mp3'"),
         (tier(GOOD.replace("128", '"128"')), "bitrate_kbps"),
         (tier(GOOD.replace("128", "true")), "bitrate_kbps"),
