@@ -235,6 +235,12 @@ class KeyUnknown(Unauthenticated):
     advice = "Check the key, or ask the operator for a new one."
 
 
+class KeyRevoked(Unauthenticated):
+    code = "key-revoked"
+    title = "The key was revoked"
+    advice = "Ask the operator for a new one: `lathe keys create`."
+
+
 class SessionMissing(Unauthenticated):
     code = "session-missing"
     title = "Listeners sign in here"
@@ -275,6 +281,12 @@ class RoleMayNot(NotAllowed):
     code = "role-may-not"
     title = "The role of this account does not allow it"
     advice = "An administrator changes roles with `lathe accounts change`."
+
+
+class KeyLacksScope(NotAllowed):
+    code = "key-lacks-scope"
+    title = "The key is not good for this"
+    advice = "Use a key that has the scope, or ask the operator for one."
 
 
 class SubscriptionTooLow(NotAllowed):
@@ -607,6 +619,12 @@ class ClockTurnedBack(NotAllowed):
     code = "clock-turned-back"
     title = "The device's clock was turned back"
     advice = "Set the clock, or go online and renew the licence."
+
+
+class KeyNotFound(NotFound):
+    code = "key-not-found"
+    title = "No API key has this id"
+    advice = "Check the id with `lathe keys list`."
 
 
 class PartnerNotFound(NotFound):

@@ -6,6 +6,7 @@ Every adapter passes the same contract suite. Methods raise Unavailable when the
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from catalogue.nouns import (
@@ -52,29 +53,54 @@ class QueueCensus:
     drained: bool
 
 
+class Scope(StrEnum):
+    """What a label's API key is good for: delivering, seeing where deliveries stand, listening."""
+
+    DELIVER = "deliver"
+    SEE = "see"
+    STREAM = "stream"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredKey:
-    """An API key as the catalogue keeps it: whose it is, and the hash of its secret."""
+    """An API key as the catalogue keeps it: whose it is, what for, and the hash of its secret.
+
+    ``used_at`` is when it was last used, to the hour.
+    """
 
     id: str
     label: str
     secret_sha256: str
+    created_at: datetime
+    name: str = ""
+    scopes: frozenset[Scope] = frozenset(Scope)
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
 
 
 class Keys(Protocol):
     """API keys of labels."""
 
-    def add(self, key: StoredKey, *, now: datetime) -> None:
+    def add(self, key: StoredKey) -> None:
         """Remember a new key."""
 
     def find(self, key_id: str) -> StoredKey | None:
-        """Return a key by its id, or None."""
+        """Return a key by its id, revoked or not, or None."""
+
+    def page(self, *, label: str | None, after: str, limit: int) -> list[StoredKey]:
+        """Return up to ``limit`` keys by id after ``after``, of one label or of all."""
+
+    def use(self, key_id: str, *, now: datetime) -> None:
+        """Note that a key was used."""
+
+    def revoke(self, key_id: str, *, now: datetime) -> None:
+        """Let a key open nothing from now on; again, it changes nothing. Raises KeyNotFound."""
 
     def remove(self, key_id: str, *, now: datetime) -> None:
-        """Forget a key: it opens nothing from now on."""
+        """Forget a key that nobody was given."""
 
     def is_empty(self) -> bool:
-        """Return whether no key was ever made."""
+        """Return whether nobody was ever given a key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,7 @@ from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
-from catalogue.port import Desk, Holds, Jobs, Keys, Prints, StoredKey, Tracks, WorkerName
+from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Scope, StoredKey, Tracks, WorkerName
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
@@ -231,10 +231,20 @@ def _open_ring(path: Path, said: SecretStr, setting: str, *, exact: bool = False
     return load_or_make_ring(path, setting, exact=exact)
 
 
-def make_key(records: Records, label: str) -> str:
+def make_key(
+    records: Records, label: str, *, name: str = "", scopes: Collection[Scope] = tuple(Scope)
+) -> str:
     """Make an API key for a label and return its text, which is stored nowhere."""
     key = make_api_key()
-    records.keys.add(StoredKey(id=key.id, label=label, secret_sha256=key.secret_sha256), now=now())
+    stored = StoredKey(
+        id=key.id,
+        label=label,
+        secret_sha256=key.secret_sha256,
+        created_at=now(),
+        name=name,
+        scopes=frozenset(scopes),
+    )
+    records.keys.add(stored)
     return key.text
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv6Network, ip_address
 from typing import Annotated, Any
 
@@ -13,7 +14,9 @@ from catalogue import errors
 from catalogue.context import note
 from catalogue.errors import (
     AccountNotFound,
+    KeyLacksScope,
     KeyMissing,
+    KeyRevoked,
     KeyUnknown,
     RoleMayNot,
     SessionMissing,
@@ -24,6 +27,7 @@ from catalogue.licensing import GUEST_SESSION, Listener, guest_of, listener_of
 from catalogue.nouns import AccountId
 from catalogue.people import Account, Role, Session
 from catalogue.permissions import Action, require
+from catalogue.port import Scope
 from origin.services import TERRITORY_HEADER, Services
 from origin.throttle import Category
 from origin.visit import visit_of
@@ -34,11 +38,25 @@ from protection.tokens import (
     split_api_key,
 )
 
-SESSION_REFUSALS = (errors.SessionMissing, errors.SessionUnknown, errors.KeyUnknown)
+SESSION_REFUSALS = (
+    errors.SessionMissing,
+    errors.SessionUnknown,
+    errors.KeyUnknown,
+    errors.KeyRevoked,
+)
 """How a session's token is refused."""
 
-LABEL_REFUSALS = (errors.KeyMissing, errors.KeyUnknown, errors.SessionUnknown, errors.RoleMayNot)
+LABEL_REFUSALS = (
+    errors.KeyMissing,
+    errors.KeyUnknown,
+    errors.KeyRevoked,
+    errors.KeyLacksScope,
+    errors.SessionUnknown,
+    errors.RoleMayNot,
+)
 """How a label is refused."""
+
+_USE_NOTED_EVERY = timedelta(hours=1)
 
 _bearer = HTTPBearer(auto_error=False, description="a session's token, or a label's API key")
 
@@ -65,12 +83,16 @@ class SignedIn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Who asks, in which role: a session's account, a label by its key, or a guest (role None)."""
+    """Who asks, in which role: a session's account, a label by its key, or a guest (role None).
+
+    ``scopes`` are what a key is good for; an account is good for all that its role may do.
+    """
 
     role: Role | None
     label: str | None = None
     signed_in: SignedIn | None = None
     session: str = GUEST_SESSION
+    scopes: frozenset[Scope] = frozenset(Scope)
 
     @property
     def account_id(self) -> AccountId | None:
@@ -79,7 +101,10 @@ class Caller:
 
 
 def identify(parts: Services, credentials: HTTPAuthorizationCredentials | None) -> Caller:
-    """Return who asks. Raises SessionUnknown, and KeyUnknown for what is no session's token."""
+    """Return who asks.
+
+    Raises SessionUnknown, and KeyUnknown and KeyRevoked for what is no session's token.
+    """
     if credentials is None:
         return Caller(role=None)
     token = credentials.credentials
@@ -91,7 +116,13 @@ def identify(parts: Services, credentials: HTTPAuthorizationCredentials | None) 
         raise KeyUnknown("No such key was ever made.")
     if not secrets_equal(hash_secret(split[1]), stored.secret_sha256):
         raise KeyUnknown("No such key was ever made.")
-    return Caller(role=Role.LABEL, label=stored.label, session=f"key_{stored.id}")
+    if stored.revoked_at is not None:
+        raise KeyRevoked(f"It was revoked on {stored.revoked_at:%Y-%m-%d}.", key=stored.id)
+    if stored.used_at is None or parts.now() - stored.used_at >= _USE_NOTED_EVERY:
+        parts.keys.use(stored.id, now=parts.now())
+    return Caller(
+        role=Role.LABEL, label=stored.label, session=f"key_{stored.id}", scopes=stored.scopes
+    )
 
 
 def _find_account(parts: Services, token: str) -> Caller:
@@ -125,7 +156,7 @@ def find_caller(
     """Return who asks. Raises what identify raises; TooManyRequests where that happens often."""
     try:
         caller = identify(parts, credentials)
-    except (KeyUnknown, SessionUnknown):
+    except (KeyRevoked, KeyUnknown, SessionUnknown):
         parts.throttle.admit(visit_of(request.scope), Category.GLOBAL, network_of(address))
         raise
     note(actor=name_of(caller), address=address)
@@ -171,17 +202,32 @@ def require_signed_in(caller: AnyCaller) -> SignedIn:
 Signed = Annotated[SignedIn, Depends(require_signed_in)]
 
 
-def require_label(caller: AnyCaller) -> str:
-    """Return the label that the caller is, or works for. Raises KeyMissing, RoleMayNot."""
+def label_of(caller: Caller, scope: Scope) -> str:
+    """Return the label that the caller is, or works for, if it may do what is in a scope.
+
+    Raises KeyMissing, KeyLacksScope and RoleMayNot.
+    """
     if caller.role is None:
         raise KeyMissing("No key was sent.")
     require(caller.role, Action.DELIVER)
     if caller.label is None:
         raise RoleMayNot("The account works for no label yet.", role=caller.role)
+    _require_scope(caller, scope)
     return caller.label
 
 
+def require_label(caller: AnyCaller) -> str:
+    """Return the label that delivers. Raises what label_of raises."""
+    return label_of(caller, Scope.DELIVER)
+
+
 Label = Annotated[str, Depends(require_label)]
+
+
+def _require_scope(caller: Caller, scope: Scope) -> None:
+    if scope not in caller.scopes:
+        has = " ".join(sorted(caller.scopes))
+        raise KeyLacksScope(f"It has not the scope {scope}.", scope=scope, has=has)
 
 
 def requires(action: Action) -> Callable[[Caller], Caller]:
@@ -222,6 +268,7 @@ def find_listener(parts: Parts, caller: AnyCaller, territory: Territory) -> List
         account = caller.signed_in.account
         return listener_of(account, session=caller.session, territory=territory)
     if caller.role is Role.LABEL:
+        _require_scope(caller, Scope.STREAM)
         return Listener(
             session=caller.session, role=caller.role, label=caller.label, territory=territory
         )

@@ -25,7 +25,8 @@ from catalogue.nouns import (
     WorkQueue,
 )
 from catalogue.permissions import Action, may
-from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, counted, require_label
+from catalogue.port import Scope
+from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, counted, label_of
 from origin.problems import Problem, describe_reason, responses
 from origin.receiving import Received, describe_form, receive
 from origin.services import Services
@@ -164,7 +165,7 @@ def get_job(
     if caller.role is None:
         raise KeyMissing("No key was sent.")
     if not may(caller.role, Action.SEE_EVERY_JOB):
-        label = require_label(caller)
+        label = label_of(caller, Scope.SEE)
         if parts.jobs.delivery(JobId(job_id)).label != label:
             raise JobNotFound("No job has this id.", job=job_id)
     return _status(parts.jobs.get(JobId(job_id)))

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 from sqlalchemy.engine import Dialect
@@ -56,6 +57,11 @@ api_keys = Table(
     Column("label", String(200), nullable=False),
     Column("secret_sha256", String(64), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("name", String(200), nullable=False, server_default=text("''")),
+    # Words apart.
+    Column("scopes", String(60), nullable=False, server_default="deliver see stream"),
+    Column("used_at", Instant),
+    Column("revoked_at", Instant),
 )
 
 albums = Table(

@@ -18,7 +18,7 @@ from catalogue.port import StoredKey
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import NOON, make_account, make_delivery, make_metadata
 
-KEY = StoredKey(id="key1", label="the-label", secret_sha256="0" * 64)
+KEY = StoredKey(id="key1", label="the-label", secret_sha256="0" * 64, created_at=NOON)
 LATER = NOON + timedelta(minutes=1)
 NOBODY = AccountId("acc_nobody")
 BY = {"actor": "operator:root", "address": "192.0.2.1", "request_id": "request-1"}
@@ -40,7 +40,7 @@ def test_what_is_done_is_recorded_with_who_did_it(catalogue: Catalogue) -> None:
         catalogue.accounts.change(account.id, now=LATER, plan=Plan.VOICE)
         catalogue.accounts.set_password(account.id, "$argon2id$other", now=LATER)
         catalogue.accounts.renew_password(account.id, "$argon2id$other")
-    catalogue.keys.add(KEY, now=NOON)
+    catalogue.keys.add(KEY)
     catalogue.keys.remove(KEY.id, now=LATER)
     catalogue.keys.remove(KEY.id, now=LATER)
     assert deeds(catalogue) == [

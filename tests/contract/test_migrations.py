@@ -56,8 +56,8 @@ def test_names_and_primary_keys_are_the_declared_ones(empty: Engine) -> None:
 
 def test_migrating_again_keeps_what_is_remembered(empty: Engine) -> None:
     upgrade(empty)
-    key = StoredKey(id="0123456789abcdef", label="the-label", secret_sha256="0" * 64)
-    SqlKeys(empty).add(key, now=NOON)
+    key = StoredKey(id="key1", label="the-label", secret_sha256="0" * 64, created_at=NOON)
+    SqlKeys(empty).add(key)
     upgrade(empty)
     assert SqlKeys(empty).find(key.id) == key
 

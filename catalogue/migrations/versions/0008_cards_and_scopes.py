@@ -1,4 +1,4 @@
-"""What manifests need of a track in one row, and the editions by which it is known to hold."""
+"""What manifests need of a track in one row, and what API keys are good for."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,20 @@ def upgrade() -> None:
             batch_op.add_column(
                 sa.Column("edition", sa.Integer(), server_default="0", nullable=False)
             )
+    with op.batch_alter_table("api_keys", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("name", sa.String(length=200), server_default=sa.text("''"), nullable=False)
+        )
+        batch_op.add_column(
+            sa.Column(
+                "scopes",
+                sa.String(length=60),
+                server_default="deliver see stream",
+                nullable=False,
+            )
+        )
+        batch_op.add_column(sa.Column("used_at", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("revoked_at", sa.BigInteger(), nullable=True))
     op.create_table(
         "cards",
         sa.Column("track_id", sa.String(length=40), nullable=False),
