@@ -17,7 +17,7 @@ test:
 	@tools/setup dev
 	@$(PYTEST) --ignore=tests/clients $(ALONE:%=--ignore=%) $(SLOW:%=--ignore=%) $(AT_ONCE)
 
-# Independent judges of manifests, and real players: a browser, VLC, GStreamer and others.
+# Independent judges of manifests and of the API, and real players: a browser, VLC, GStreamer and others.
 test-clients:
 	@tools/setup clients
 	@$(PYTEST) tests/clients

@@ -215,10 +215,14 @@ _declare_face(
 _declare_face("manifest.mpd", "get_mpd", "the DASH manifest of a track", {"type": "string"})
 
 
-@router.get("/schemas/manifest.json")
+class _Schema(JSONResponse):
+    media_type = "application/schema+json"
+
+
+@router.get("/schemas/manifest.json", response_class=_Schema)
 def get_manifest_schema() -> Response:
     """Return the JSON Schema of the JSON manifest."""
-    return JSONResponse(json.read_schema(), media_type="application/schema+json")
+    return _Schema(json.read_schema())
 
 
 def grant_manifest(
