@@ -5,19 +5,16 @@ licence: origin.licences.
 """
 
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from catalogue import errors
-from catalogue.errors import DownloadNotReady, DownloadsFull, QueueUnavailable, TrackNotFound
-from catalogue.keeping import judge_kept
-from catalogue.licensing import Grant, Wish, grant_stream, listener_of
-from catalogue.nouns import Codec, Rendition, Track, Use
+from catalogue.errors import DownloadsFull, QueueUnavailable
+from catalogue.licensing import Wish, listener_of
+from catalogue.nouns import Codec
 from catalogue.offline import (
     DeviceId,
     Download,
@@ -26,23 +23,16 @@ from catalogue.offline import (
     DownloadKind,
     Form,
     Standing,
-    StoredContentKey,
-    sealed_rendition,
 )
 from catalogue.permissions import Action, require
-from manifests import dash
-from manifests.manifest import build_manifest
-from manifests.sealed import MEDIA_TYPE, render_sealed
-from origin.access import SESSION_REFUSALS, Parts, Signed, SignedIn, Territory, counted
+from origin.access import SESSION_REFUSALS, Parts, Signed, Territory, counted
 from origin.devices import ShortText
 from origin.problems import Problem, describe, responses
-from origin.renditions import sealed_objects
 from origin.services import Services
 from origin.sessions import PRINTABLE
-from origin.taking import Subject, choose_keys, find_album, find_briefs, find_playlist, find_track
+from origin.taking import Subject, choose_keys, find_album, find_playlist, find_track
 from origin.throttle import Category
 from origin.tracks import STREAM_REFUSALS, QualityName
-from protection.cenc import SCHEME, build_pssh
 
 router = APIRouter(
     prefix="/v1/downloads",
@@ -56,7 +46,6 @@ CENC_CODECS = (Codec.AAC, Codec.FLAC)
 """What is kept in common encryption: no player that asks for it reads encrypted ALAC."""
 
 _PLAYLIST_MAX = 500
-_TO_ROOT = "../../../.."
 _REFUSALS = (*SESSION_REFUSALS, errors.Unavailable)
 
 
@@ -249,104 +238,6 @@ def remove_download(
     return Response(status_code=204)
 
 
-@router.get(
-    "/{download_id}/tracks/{track_id}",
-    responses=responses(*STREAM_REFUSALS, errors.DownloadNotFound, errors.DownloadNotReady)
-    | {200: {"description": "the manifest", "content": {MEDIA_TYPE: {}}}},
-    response_class=JSONResponse,
-)
-def get_sealed_manifest(
-    download_id: Annotated[str, Path(max_length=60)],
-    track_id: Annotated[str, Path(max_length=60)],
-    own: Signed,
-    parts: Parts,
-    territory: Territory,
-) -> Response:
-    """Return where the sealed objects of a track are, with signed URLs, and how they are played."""
-    found = _open_kept(parts, own, territory, download_id, track_id, Form.SEALED)
-    body = render_sealed(
-        found.track,
-        found.rendition,
-        key_id=found.key.id,
-        objects=sealed_objects(found.rendition, found.key),
-        base_url=f"{_TO_ROOT}{found.prefix}",
-        expires_at=found.grant.expires_at,
-    )
-    return Response(body, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
-
-
-@router.get(
-    "/{download_id}/tracks/{track_id}/manifest.mpd",
-    responses=responses(*STREAM_REFUSALS, errors.DownloadNotFound, errors.DownloadNotReady)
-    | {200: {"description": "the MPD", "content": {dash.MEDIA_TYPE: {}}}},
-    response_class=Response,
-)
-def get_encrypted_mpd(
-    download_id: Annotated[str, Path(max_length=60)],
-    track_id: Annotated[str, Path(max_length=60)],
-    own: Signed,
-    parts: Parts,
-    territory: Territory,
-) -> Response:
-    """Return the DASH manifest of a track that is kept in common encryption, with signed URLs."""
-    found = _open_kept(parts, own, territory, download_id, track_id, Form.CENC)
-    granted = replace(found.grant, renditions=(found.rendition,))
-    told = build_manifest(
-        found.track,
-        granted,
-        lambda _: f"{_TO_ROOT}/..{found.prefix}",
-        refresh_url="manifest.mpd",
-    )
-    key_id = found.key.id
-    pssh = build_pssh(bytes.fromhex(key_id))
-    body = dash.render_mpd(told, dash.CommonEncryption(scheme=SCHEME, key_id=key_id, pssh=pssh))
-    return Response(body, media_type=dash.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
-
-
-class _Kept(NamedTuple):
-    """A track of a download that is there, and may be fetched under a signed prefix."""
-
-    track: Track
-    rendition: Rendition
-    key: StoredContentKey
-    grant: Grant
-    prefix: str
-
-
-def _open_kept(
-    parts: Services,
-    own: SignedIn,
-    territory: str | None,
-    download_id: str,
-    track_id: str,
-    form: Form,
-) -> _Kept:
-    """Return a track of a download, if it may be fetched now in this form.
-
-    Raises DownloadNotFound, DownloadNotReady, TrackNotFound and what grant_stream raises.
-    """
-    require(own.account.role, Action.DOWNLOAD)
-    download = parts.downloads.get(own.account.id, DownloadId(download_id))
-    kept = _find_track(download, track_id, form)
-    listener = listener_of(own.account, session=own.session.id, territory=territory)
-    (brief,) = find_briefs(parts, [kept.track_id]).values()
-    fault = judge_kept(brief.track, kept.key.quality, listener, now=parts.now()).fault
-    if fault is not None:
-        raise fault
-    grant = grant_stream(brief.track, listener, use=Use.DOWNLOAD, now=parts.now())
-    if not kept.sealed:
-        raise DownloadNotReady(
-            "It is being sealed.", sealed_bytes=kept.sealed_bytes, size_bytes=kept.key.size_bytes
-        )
-    (prefix,) = parts.signer.sign_all(
-        expires=str(int(grant.expires_at.timestamp())),
-        session=grant.session,
-        prefixes=[f"/{track_id}/{sealed_rendition(kept.key)}/"],
-    )
-    rendition = parts.published.load(kept.key.rendition_id).rendition
-    return _Kept(brief.track, rendition, kept.key, grant, prefix)
-
-
 def _find_subject(parts: Services, wanted: DownloadWanted) -> Subject:
     if wanted.track_id is not None:
         return find_track(wanted.track_id, wanted.title)
@@ -366,13 +257,6 @@ def _send(parts: Services, download: Download) -> None:
 
 
 # --------------------------------------------------------------------------- what is shown
-
-
-def _find_track(download: Download, track_id: str, form: Form) -> DownloadedTrack:
-    found = next((each for each in download.tracks if each.track_id == track_id), None)
-    if found is None or found.key.form is not form:
-        raise TrackNotFound("The download has no such track in this form.", track=track_id)
-    return found
 
 
 def _show(download: Download) -> DownloadShown:
