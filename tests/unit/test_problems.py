@@ -151,7 +151,7 @@ def test_an_openapi_account_names_every_code_of_a_status() -> None:
     account = responses(errors.Unauthenticated, errors.Untrusted, errors.NotAllowed)
     assert set(account) == {401, 403, 451}
     assert account[401]["description"] == (
-        "credentials-wrong, key-missing, key-unknown, session-missing, session-unknown"
+        "credentials-wrong, key-missing, key-revoked, key-unknown, session-missing, session-unknown"
     )
     assert "url-untrusted" in account[403]["description"].split(", ")
     for entry in account.values():
