@@ -301,4 +301,8 @@ use = egg:swift#dlo
 use = egg:swift#proxy
 account_autocreate = true
 allow_account_management = true
+# There is no other device to turn to when this one is slow for a while.
+conn_timeout = 10
+node_timeout = 60
+error_suppression_limit = 1000000
 """
