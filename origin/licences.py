@@ -15,6 +15,7 @@ from catalogue.offline import (
     Device,
     DeviceId,
     DownloadedTrack,
+    Form,
     Renewal,
     Standing,
     StoredContentKey,
@@ -135,7 +136,8 @@ def give_licences(
     if renewal is not Renewal.GIVEN:
         raise refuse_device(renewal)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
-    keys = parts.downloads.kept(device.id)
+    # What standard players open has keys of another kind: origin.clear_keys.
+    keys = [key for key in parts.downloads.kept(device.id) if key.form is Form.SEALED]
     verdicts = judge_keys(parts, keys, listener)
     generation = note_verdicts(parts, device, verdicts)
     granted = [key for key in keys if verdicts[key.id].fault is None]

@@ -157,6 +157,9 @@ def test_keys_are_for_those_who_keep_the_track(
     place = f"/v1/downloads/{sealed['id']}/tracks/{ada.label.one}/manifest.mpd"
     refused(ada.http.get(place), 404, "track-not-found")
     refused(ada.http.get(mpd.removesuffix("/manifest.mpd")), 404, "track-not-found")
+    (licence,) = ada.keeper.renew(ada.shelf)["licences"]
+    told = json.loads(decode_bytes(licence.split(".")[1]))["tracks"]
+    assert [each["kid"] for each in told] == [track["key_id"]]
     # Some of what is asked for is given.
     both = ask(ada, key_id, track["key_id"]).json()["keys"]
     assert [decode_bytes(each["kid"]).hex() for each in both] == [key_id]
