@@ -66,6 +66,18 @@ class Conflict(LatheError):
     """The request contradicts what is already there."""
 
 
+class Locked(LatheError):
+    """Somebody else is at it; the same call may succeed in a moment."""
+
+
+class ChecksumDiffers(LatheError):
+    """Bytes are not what their sender says they are."""
+
+
+class PreconditionFailed(LatheError):
+    """The caller expects what is not so here."""
+
+
 class TooLarge(LatheError):
     """More was sent than is accepted."""
 
@@ -705,6 +717,90 @@ class ContentKeyLost(Broken):
     code = "content-key-lost"
     title = "A content key cannot be unwrapped"
     advice = "Put the key that `measured` names back in front of LATHE_CONTENT_KEYS' last one."
+
+
+# --------------------------------------------------------------------------- uploads
+
+
+class UploadNotFound(NotFound):
+    code = "upload-not-found"
+    title = "The label has no such upload"
+    advice = "It may have expired, or been ended: begin a new one with `POST /v1/uploads`."
+
+
+class UploadBusy(Locked):
+    code = "upload-busy"
+    title = "Another request is writing to the upload"
+    advice = "Wait a few seconds, ask with HEAD how much there is, and go on from there."
+
+
+class UploadOffsetWrong(Conflict):
+    code = "upload-offset-wrong"
+    title = "The bytes do not follow those that are there"
+    advice = "Ask with HEAD how much of the upload there is, and go on from there."
+
+
+class UploadJoined(NotAllowed):
+    code = "upload-joined"
+    title = "Nothing can be added to what was joined of parts"
+    advice = "Begin a new upload."
+
+
+class UploadSizeWrong(Conflict):
+    code = "upload-size-wrong"
+    title = "The upload is not as long as was said"
+    advice = "Begin a new upload that says the file's right length."
+
+
+class UploadIncomplete(Conflict):
+    code = "upload-incomplete"
+    title = "Not all of the upload is there yet"
+    advice = "Send the rest of it first."
+
+
+class UploadSpent(Conflict):
+    code = "upload-spent"
+    title = "Nothing of the upload is kept any more"
+    advice = "Its master was removed meanwhile: upload the file again."
+
+
+class UploadsFull(Conflict):
+    code = "uploads-full"
+    title = "The label has as many uploads open as it may"
+    advice = "Deliver what is there, or end uploads with DELETE."
+
+
+class UploadChecksumDiffers(ChecksumDiffers):
+    code = "upload-checksum-differs"
+    title = "The bytes do not hash to what was said"
+    advice = "They were altered on the way, and are not kept: send them again."
+
+
+class TusVersionUnsupported(PreconditionFailed):
+    code = "tus-version-unsupported"
+    title = "The version of the protocol is not spoken here"
+    advice = "Speak tus 1.0.0, and say so in Tus-Resumable."
+
+
+class MediaTypeUnsupported(LatheError):
+    code = "media-type-unsupported"
+    title = "The request's content is of a type that is not taken here"
+    advice = "Send it as the type that `measured` names."
+
+
+# --------------------------------------------------------------------------- asked twice
+
+
+class IdempotencyKeyReused(InvalidInput):
+    code = "idempotency-key-reused"
+    title = "The Idempotency-Key was given to another request"
+    advice = "Give each request a key of its own, and the same one only to the same request."
+
+
+class IdempotencyKeyBusy(Conflict):
+    code = "idempotency-key-busy"
+    title = "A request with this Idempotency-Key is being answered"
+    advice = "Ask again in a few seconds, with the same key."
 
 
 def leaves(root: type[LatheError] = LatheError) -> list[type[LatheError]]:

@@ -149,14 +149,17 @@ class SealedFor(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelPolicy:
-    """What a label demands of how its recordings are kept on devices.
+    """What a label demands of how its recordings are kept on devices, and what it may upload.
 
     ``standard_players`` is whether they may be kept in common encryption, whose keys are given to
-    players that hide them from nobody.
+    players that hide them from nobody. ``max_uploads`` is how many uploads it may have open, and
+    ``max_upload_bytes`` how large they may be together.
     """
 
     sealed_for: SealedFor = SealedFor.ALL
     standard_players: bool = False
+    max_uploads: int = 1000
+    max_upload_bytes: int = 1 << 40
 
 
 class Policies(Protocol):

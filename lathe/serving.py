@@ -18,6 +18,7 @@ from lathe.protocol import build_protocol
 from lathe.wiring import (
     House,
     build_intake,
+    build_receiver,
     new_id,
     now,
     open_changes,
@@ -54,6 +55,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         tracks=house.tracks,
         jobs=house.jobs,
         intake=build_intake(house, beside_workers=True),
+        receiver=build_receiver(house),
         published=PublishedRenditions(house.tracks, house.content_keys),
         devices=house.devices,
         content_keys=house.content_keys,

@@ -33,6 +33,7 @@ from catalogue.database.keys import SqlKeys
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
+from catalogue.database.uploads import SqlUploads
 from catalogue.fleeting.changes import follow_redis
 from catalogue.fleeting.client import open_redis
 from catalogue.fleeting.limits import MemoryLimits, RedisLimits
@@ -43,6 +44,7 @@ from catalogue.nouns import WorkQueue
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Scope, StoredKey, Tracks, WorkerName
+from catalogue.uploads import Uploads
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
@@ -52,7 +54,8 @@ from protection.keyring import KeyRing, load_or_make_ring, parse_ring
 from protection.tokens import make_api_key, random_bytes
 from storage.faults import not_writable
 from storage.local import LocalStore
-from storage.port import ObjectStore
+from storage.local_uploads import LocalUploads
+from storage.port import ObjectStore, UploadStore
 from workers.broker import INLINE, build_broker
 from workers.collecting import remove_leftovers
 from workers.intake import Intake
@@ -61,6 +64,9 @@ from workers.measures import Measures
 from workers.plant import Plant
 from workers.queue import Queue
 from workers.recovery import Round, Sweeper
+from workers.uploads import Receiver
+
+_UPLOADS_LOOKED_AT = timedelta(minutes=1)
 
 
 def now() -> datetime:
@@ -96,6 +102,7 @@ class Records:
     content_keys: ContentKeys
     downloads: Downloads
     policies: Policies
+    uploads: Uploads
     playbacks: Playbacks
     breakers: tuple[Breaker, ...]
 
@@ -105,6 +112,7 @@ class House(Records):
     """Every adapter that settings chose."""
 
     store: ObjectStore
+    upload_store: UploadStore
     broker: Broker
     queue: Queue
 
@@ -123,12 +131,13 @@ def open_house(settings: Settings) -> House:
     Raises what open_records raises, and StoreUnavailable.
     """
     broker = build_broker(settings.queue)
-    records, store = _open_records(settings), open_store(settings)
+    records, (store, upload_store) = _open_records(settings), open_stores(settings)
     if store.breaker is not None:
         records["breakers"] += (store.breaker,)
     return House(
         **records,
         store=store,
+        upload_store=upload_store,
         broker=broker,
         queue=Queue(broker),
     )
@@ -158,21 +167,25 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "content_keys": SqlContentKeys(engine),
         "downloads": SqlDownloads(engine),
         "policies": SqlPolicies(engine),
+        "uploads": SqlUploads(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 
 
-def open_store(settings: Settings) -> ObjectStore:
-    """Return the store that the settings name. Raises SettingsInvalid."""
+def open_stores(settings: Settings) -> tuple[ObjectStore, UploadStore]:
+    """Return the store that settings name, of objects and of uploads. Raises SettingsInvalid."""
     url = settings.store_url
     if url.startswith("file:///"):
-        return LocalStore(Path(url.removeprefix("file://")))
+        root = Path(url.removeprefix("file://"))
+        return LocalStore(root), LocalUploads(root)
     # An embedded plant never loads boto3.
-    from storage.s3 import S3Store, parse_s3_url
+    from storage.s3 import S3Store
+    from storage.s3_bucket import S3Bucket, parse_s3_url
+    from storage.s3_uploads import S3Uploads
 
-    store = S3Store(parse_s3_url(url), settings.state.absolute() / "scratch")
-    store.make_bucket()
-    return store
+    bucket = S3Bucket(parse_s3_url(url))
+    bucket.make()
+    return S3Store(bucket, settings.state.absolute() / "scratch"), S3Uploads(bucket)
 
 
 def open_changes(records: Records) -> Changes:
@@ -292,6 +305,18 @@ def build_intake(house: House, *, beside_workers: bool) -> Intake:
     )
 
 
+def build_receiver(house: House) -> Receiver:
+    """Return what takes uploads."""
+    return Receiver(
+        house.uploads,
+        house.upload_store,
+        house.policies,
+        max_bytes=house.settings.max_master_bytes,
+        now=now,
+        new_id=new_id,
+    )
+
+
 def build_plant(
     house: House, measures: Measures, queues: Collection[WorkQueue] = tuple(WorkQueue)
 ) -> Plant:
@@ -347,6 +372,7 @@ def build_plant(
             Round("sweeper", patience.heartbeat, sweeper.sweep_again),
             Round("sweeper of sealing", patience.heartbeat, to_be_sealed.sweep),
             Round("removal of leftovers", patience.heartbeat, tidy),
+            Round("removal of uploads", _UPLOADS_LOOKED_AT, build_receiver(house).expire),
         ],
         queues=queues,
         threads=settings.threads,

@@ -27,6 +27,7 @@ from origin import (
     sessions,
     similar,
     tracks,
+    uploads,
 )
 from origin.entrance import Entrance
 from origin.fast.app import FastPath
@@ -51,6 +52,7 @@ def build_api(services: Services) -> FastAPI:
     problems.install(api)
     for module in (
         deliveries,
+        uploads,
         tracks,
         similar,
         albums,
@@ -92,6 +94,7 @@ class _Api(FastAPI):
         document = self.openapi_schema
         if document is None:
             document = super().openapi()
+            uploads.describe_tus(document)
             problems.complete_openapi(document, deliveries.DeliveryMetadata, matches.FileSaid)
         return document
 

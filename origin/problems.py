@@ -31,6 +31,11 @@ STATUSES: Mapping[type[LatheError], int] = {
     errors.MethodNotSupported: 405,
     errors.RangeUnsatisfiable: 416,
     errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.MediaTypeUnsupported: 415,
+    errors.Locked: 423,
+    # As tus has it.
+    errors.ChecksumDiffers: 460,
     errors.TooLarge: 413,
     errors.Unavailable: 503,
     errors.DiskFull: 507,

@@ -124,7 +124,7 @@ class _Form:
             what = f"the part {sorted(missing)[0]}" if missing else "its end"
             raise RequestInvalid(f"The form lacks {what}.")
         master = Incoming(
-            filename=_clean_filename(self._filename),
+            filename=clean_filename(self._filename),
             path=path,
             size_bytes=self.size_bytes,
             sha256=Sha256(self.sha256.hexdigest()),
@@ -171,7 +171,7 @@ class _Form:
             raise MasterTooLarge("It has more bytes than accepted.", max_bytes=self._max_bytes)
 
 
-def _clean_filename(said: str) -> str:
+def clean_filename(said: str) -> str:
     """Return the last part of what a client calls its file, as one line of plain text."""
     name = PurePosixPath(said.replace("\\", "/")).name
     printable = "".join(letter for letter in name if letter.isprintable())[:255].strip()

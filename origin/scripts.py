@@ -11,7 +11,8 @@ HEADERS = [
     (
         b"access-control-expose-headers",
         b"Content-Length, Content-Range, Date, ETag, Location, RateLimit, RateLimit-Policy, "
-        b"Retry-After, X-Request-Id",
+        b"Retry-After, Tus-Resumable, Upload-Expires, Upload-Length, Upload-Metadata, "
+        b"Upload-Offset, X-Request-Id",
     ),
 ]
 """What stands in every answer."""
@@ -20,7 +21,9 @@ PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Content-Type, If-None-Match, If-Range, Range, X-Network-Type, "
+        b"Authorization, Content-Type, Idempotency-Key, If-None-Match, If-Range, Range, "
+        b"Tus-Resumable, Upload-Checksum, Upload-Concat, Upload-Defer-Length, Upload-Length, "
+        b"Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Network-Type, "
         b"X-Preferred-Quality, X-Request-Id",
     ),
     (b"access-control-max-age", b"86400"),

@@ -19,6 +19,7 @@ from protection.licences import LicenceSigner
 from protection.signing import UrlSigner
 from storage.port import ObjectStore
 from workers.intake import Intake
+from workers.uploads import Receiver
 
 TERRITORY_HEADER = "x-lathe-territory"
 
@@ -45,6 +46,7 @@ class Services:
     tracks: Tracks
     jobs: Jobs
     intake: Intake
+    receiver: Receiver
     published: PublishedRenditions
     store: ObjectStore
     signer: UrlSigner

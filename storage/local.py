@@ -35,7 +35,7 @@ class LocalStore:
         """Store ``data`` durably: see ObjectStore.put."""
         place = self.path(key)
         with _writing(key):
-            _make_folder(place.parent)
+            make_folder(place.parent)
             draft = place.with_name(f".{uuid4().hex}")
             try:
                 with open(draft, "xb") as file:
@@ -56,7 +56,7 @@ class LocalStore:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
                 size_bytes = os.fstat(file.fileno()).st_size
-            _make_folder(place.parent)
+            make_folder(place.parent)
             created = _link(path, place)
             path.unlink()
         if not created and place.stat().st_size != size_bytes:
@@ -111,7 +111,7 @@ class LocalStore:
         """Return the folder of drafts: see ObjectStore.staging."""
         folder = self._root / _DRAFTS
         with _writing("drafts"):
-            _make_folder(folder)
+            make_folder(folder)
         return folder
 
 
@@ -125,10 +125,10 @@ def _link(draft: Path, place: Path) -> bool:
     return True
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder and those above it, so that a power cut does not take them away again."""
     if not folder.is_dir():
-        _make_folder(folder.parent)
+        make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync(folder.parent)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from catalogue.breaker import Breaker
+from catalogue.uploads import UploadId
 from storage.keys import ObjectKey
 
 
@@ -69,3 +70,53 @@ class ObjectStore(Protocol):
 
     def staging(self) -> Path:
         """Return a folder for files that are still being received, on the adopting volume."""
+
+
+class Appender(Protocol):
+    """A place at the end of an upload, for one writer at a time.
+
+    ``size_bytes`` is how much of the upload there is, with what was written here.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """How much there is."""
+
+    def write(self, data: bytes) -> None:
+        """Add bytes. Raises DiskFull; what found room before counts."""
+
+    def close(self) -> None:
+        """Make what was written durable: it counts from now on, whatever happens."""
+
+
+class UploadStore(Protocol):
+    """Files that grow while they are received, until they are finished and become objects.
+
+    ``handle`` is what ``begin`` gave. Methods raise Unavailable when the store is away, and
+    UploadNotFound where nothing of the upload is there.
+    """
+
+    def begin(self, upload_id: UploadId) -> str:
+        """Make room for an upload, and return by what it is found again."""
+
+    def size_bytes(self, upload_id: UploadId, handle: str) -> int:
+        """Return how many bytes there are, of an upload that grows or is finished."""
+
+    def append(self, upload_id: UploadId, handle: str) -> Appender:
+        """Return the end of an upload."""
+
+    def finish(self, upload_id: UploadId, handle: str) -> None:
+        """Add nothing more; again, it changes nothing."""
+
+    def pieces(self, upload_id: UploadId) -> Iterator[bytes]:
+        """Yield the bytes of a finished upload."""
+
+    def adopt(self, upload_id: UploadId, key: ObjectKey) -> bool:
+        """Make a finished upload the object of ``key``, as ObjectStore.adopt does with a file.
+
+        One that was adopted already is taken for equal. Raises ObjectNotFound where there is
+        neither.
+        """
+
+    def drop(self, upload_id: UploadId) -> None:
+        """Remove all of an upload, whatever there is."""

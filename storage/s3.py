@@ -11,93 +11,33 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from catalogue.breaker import Breaker
-from catalogue.errors import (
-    ObjectDiffers,
-    ObjectNotFound,
-    SettingsInvalid,
-    StoreRefused,
-    StoreUnavailable,
-)
+from catalogue.errors import ObjectDiffers, ObjectNotFound
 from storage.faults import not_writable
-from storage.keys import ObjectKey, require_key
+from storage.keys import ObjectKey, is_key, require_key
 from storage.port import ObjectInfo
+from storage.s3_bucket import AlreadyThere, OutOfRange, S3Bucket
+from storage.s3_uploads import UPLOADS
 
 _PART_BYTES = 16 << 20
 _PIECE_BYTES = 1 << 20
-_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S, _ATTEMPTS = 3, 30, 3
-_MISSING = ("404", "NoSuchKey", "NotFound")
-_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 _HASH = "sha256"
 _SCRATCH = "The scratch folder"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class S3Place:
-    """Where objects are kept: a bucket, and at whose endpoint (none: Amazon's own)."""
-
-    bucket: str
-    endpoint: str | None
-    region: str
-    path_style: bool
-
-
-def parse_s3_url(url: str) -> S3Place:
-    """Return the place that ``s3://BUCKET?endpoint=URL&region=NAME&style=path|virtual`` names.
-
-    Raises SettingsInvalid.
-    """
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    style = options.get("style", "path" if "endpoint" in options else "virtual")
-    known = set(options) <= {"endpoint", "region", "style"} and style in ("path", "virtual")
-    if parts.scheme != "s3" or not parts.hostname or parts.path.strip("/") or not known:
-        raise SettingsInvalid(
-            "The store is s3://BUCKET?endpoint=URL&region=NAME&style=path.", setting="LATHE_STORE"
-        )
-    return S3Place(
-        bucket=parts.hostname,
-        endpoint=options.get("endpoint"),
-        region=options.get("region", "us-east-1"),
-        path_style=style == "path",
-    )
-
-
 class S3Store:
-    """Objects in a bucket; credentials come from the environment as boto3 finds them.
+    """Objects in a bucket; ``scratch`` is a local folder for masters on their way up or down."""
 
-    ``scratch`` is a local folder for masters on their way up or down.
-    """
-
-    def __init__(self, place: S3Place, scratch: Path) -> None:
-        self._breaker = Breaker(StoreUnavailable, "store")
-        self.breaker: Breaker | None = self._breaker
-        self._bucket, self._scratch = place.bucket, scratch
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=place.endpoint,
-            region_name=place.region,
-            config=Config(
-                connect_timeout=_CONNECT_TIMEOUT_S,
-                read_timeout=_READ_TIMEOUT_S,
-                retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-                max_pool_connections=64,
-                s3={"addressing_style": "path" if place.path_style else "virtual"},
-                # Other stores than Amazon's do not know the checksums boto3 would add by itself.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
+    def __init__(self, bucket: S3Bucket, scratch: Path) -> None:
+        self.breaker: Breaker | None = bucket.breaker
+        self._talking, self._client, self._bucket = bucket.talking, bucket.client, bucket.name
+        self._scratch = scratch
 
     def put(self, key: ObjectKey, data: bytes | bytearray) -> bool:
         """Store ``data`` where nothing stands: see ObjectStore.put."""
@@ -112,7 +52,7 @@ class S3Store:
                     ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                     Metadata={_HASH: digest.hexdigest()},
                 )
-        except _AlreadyThere:
+        except AlreadyThere:
             self._require_equal(key, digest.hexdigest())
             return False
         return True
@@ -127,7 +67,7 @@ class S3Store:
                 return False
             try:
                 self._upload(key, path, digest)
-            except _AlreadyThere:
+            except AlreadyThere:
                 self._require_equal(key, digest)
                 return False
             return True
@@ -150,7 +90,7 @@ class S3Store:
                     Bucket=self._bucket, Key=require_key(key), Range=f"bytes={start}-{end}"
                 )
                 data: bytes = answer["Body"].read()
-        except _OutOfRange:
+        except OutOfRange:
             return b""
         return data
 
@@ -175,7 +115,8 @@ class S3Store:
             with self._talking(prefix):
                 page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **token)
             for found in page.get("Contents", []):
-                yield require_key(found["Key"])
+                if is_key(found["Key"]):
+                    yield require_key(found["Key"])
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
@@ -186,13 +127,13 @@ class S3Store:
             self._client.delete_object(Bucket=self._bucket, Key=require_key(key))
 
     def drop_drafts(self, *, before: datetime) -> int:
-        """Give up uploads that were left behind: see ObjectStore.drop_drafts."""
+        """Give up what was left behind half put: see ObjectStore.drop_drafts."""
         dropped = 0
         with self._talking(self._bucket):
             pages = self._client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self._bucket):
                 for upload in page.get("Uploads", []):
-                    if upload["Initiated"] < before:
+                    if upload["Initiated"] < before and not upload["Key"].startswith(UPLOADS):
                         named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
                         self._client.abort_multipart_upload(Bucket=self._bucket, **named)
                         dropped += 1
@@ -208,15 +149,6 @@ class S3Store:
         with _on_disk(_SCRATCH):
             self._scratch.mkdir(parents=True, exist_ok=True)
         return self._scratch
-
-    def make_bucket(self) -> None:
-        """Make the bucket unless it is there."""
-        try:
-            with self._talking(self._bucket):
-                self._client.head_bucket(Bucket=self._bucket)
-        except ObjectNotFound:
-            with self._talking(self._bucket):
-                self._client.create_bucket(Bucket=self._bucket)
 
     def _upload(self, key: ObjectKey, path: Path, digest: str) -> None:
         named = {"Bucket": self._bucket, "Key": require_key(key)}
@@ -257,40 +189,6 @@ class S3Store:
             stored = hashlib.sha256(self.read(key)).hexdigest()
         if stored != digest:
             raise ObjectDiffers(f"{key} holds other bytes.", key=key)
-
-    @contextmanager
-    def _talking(self, key: str) -> Iterator[None]:
-        """Turn what the store or the line to it says into errors of the tree."""
-        with self._breaker.guarding(), _translated(key):
-            yield
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as fault:
-        code = str(fault.response.get("Error", {}).get("Code", ""))
-        status = int(fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in _MISSING:
-            raise ObjectNotFound(f"{key} does not exist.", key=key) from fault
-        if code in _TAKEN or status == 412:
-            raise _AlreadyThere from fault
-        if code == "InvalidRange":
-            raise _OutOfRange from fault
-        if status >= 500 or code in ("SlowDown", "RequestTimeout"):
-            raise StoreUnavailable(f"The store answers {code or status}.", key=key) from fault
-        raise StoreRefused(f"The store answers {code or status}.", key=key) from fault
-    except BotoCoreError as fault:
-        raise StoreUnavailable(f"{type(fault).__name__}.", key=key) from fault
-
-
-class _AlreadyThere(Exception):
-    """Something stands under the key."""
-
-
-class _OutOfRange(Exception):
-    """The range begins at the object's end or after it."""
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from catalogue.database.tracks import SqlTracks
 from catalogue.errors import JobStateWrong, ObjectNotFound
 from catalogue.nouns import AttemptEnd, Job, JobId, JobState
 from lathe.settings import read_settings
-from lathe.wiring import open_store
+from lathe.wiring import open_stores
 from storage.keys import require_key
 from storage.port import ObjectStore
 from tests.audio.pressings import make_wav
@@ -127,7 +127,7 @@ def undisturbed(masters: list[Master], state: Path, **named: str) -> Content:
         for job_id in jobs:
             assert wait_for_job(label, job_id)["state"] == "done"
         settings = read_settings({"LATHE_STATE": str(state)})
-        return content_of(settings.catalogue_url, open_store(settings))
+        return content_of(settings.catalogue_url, open_stores(settings)[0])
 
 
 class Chaos:
@@ -452,7 +452,7 @@ class Chaos:
             {name: text for name, text in self.plant.environment.items() if "LATHE_" in name}
         )
         os.environ.update(S3_CREDENTIALS)
-        store = open_store(settings)
+        store = open_stores(settings)[0]
         found = content_of(settings.catalogue_url, store)
         unlisted = {}
         for key in reference.objects.keys() - found.objects.keys():

@@ -405,3 +405,39 @@ label_policies = Table(
     Column("label", String(200), primary_key=True),
     Column("policy", JSON, nullable=False),
 )
+
+uploads = Table(
+    "uploads",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("size_bytes", BigInteger),
+    # What the sender says of it, as it came.
+    Column("said", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    # The parts of what was joined, as its sender named them.
+    Column("joined", Text, nullable=False),
+    Column("handle", Text),
+    Column("sha256", String(64)),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False, index=True),
+    Column("finished_at", Instant),
+    Column("adopted_at", Instant),
+    Column("claim", String(40)),
+    Column("claimed_until", Instant),
+    Index(None, "label", "id"),
+)
+
+# What creating requests were answered with, to be answered again.
+replies = Table(
+    "replies",
+    tables,
+    # A hash of who asks, and of the key that they gave the request.
+    Column("key_sha256", String(64), primary_key=True),
+    # Null until the request is answered.
+    Column("request_sha256", String(64)),
+    Column("claim", String(40), nullable=False),
+    Column("reply", LargeBinary),
+    Column("until", Instant, nullable=False, index=True),
+)

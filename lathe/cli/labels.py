@@ -1,8 +1,11 @@
-"""``lathe labels``: what labels demand of how their recordings are kept."""
+"""``lathe labels``: what labels demand of how their recordings are kept, and may upload."""
+
+from dataclasses import replace
+from typing import Any
 
 import click
 
-from catalogue.offline import LabelPolicy, SealedFor
+from catalogue.offline import SealedFor
 from lathe.settings import read_settings
 
 
@@ -23,17 +26,19 @@ def command() -> None:
     default=None,
     help="Whether recordings may be kept in common encryption, whose keys players are given.",
 )
-def policy(label: str, sealed_for: str | None, standard_players: bool | None) -> None:
-    """Show what LABEL demands, or change it for what is downloaded from now on."""
+@click.option("--max-uploads", type=click.IntRange(0), help="How many uploads may be open.")
+@click.option("--max-upload-bytes", type=click.IntRange(0), help="How large they may be together.")
+def policy(label: str, sealed_for: str | None, **given: Any) -> None:
+    """Show what LABEL demands and may, or change it for what comes from now on."""
     from lathe.wiring import now, open_records
 
     policies = open_records(read_settings()).policies
     known = policies.get(label)
-    said = LabelPolicy(
-        sealed_for=known.sealed_for if sealed_for is None else SealedFor(sealed_for),
-        standard_players=known.standard_players if standard_players is None else standard_players,
-    )
+    said = replace(known, **{name: value for name, value in given.items() if value is not None})
+    if sealed_for is not None:
+        said = replace(said, sealed_for=SealedFor(sealed_for))
     if said != known:
         policies.put(label, said, now=now())
     click.echo(f"sealed for: {said.sealed_for}")
     click.echo(f"standard players: {'yes' if said.standard_players else 'no'}")
+    click.echo(f"uploads: {said.max_uploads} open, {said.max_upload_bytes} bytes together")

@@ -21,13 +21,18 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
 from catalogue.database.tracks import SqlTracks
+from catalogue.database.uploads import SqlUploads
 from catalogue.fleeting.client import GuardedRedis, open_redis
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, StoredAccount
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
+from catalogue.uploads import Uploads
 from storage.local import LocalStore
-from storage.port import ObjectStore
-from storage.s3 import S3Store, parse_s3_url
+from storage.local_uploads import LocalUploads
+from storage.port import ObjectStore, UploadStore
+from storage.s3 import S3Store
+from storage.s3_bucket import S3Bucket, parse_s3_url
+from storage.s3_uploads import S3Uploads
 from tests.contract.examples import ADA, BOB, make_account
 from tests.engines import S3_CREDENTIALS, PostgresServer, RedisServer, SwiftServer
 
@@ -43,6 +48,8 @@ class StoreAdapter:
 
     open: Callable[[], ObjectStore]
     open_away: Callable[[], ObjectStore]
+    open_uploads: Callable[[], UploadStore]
+    open_uploads_away: Callable[[], UploadStore]
     module: str
     expression: str
 
@@ -63,6 +70,7 @@ class Catalogue:
     content_keys: ContentKeys
     downloads: Downloads
     policies: Policies
+    uploads: Uploads
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -75,6 +83,8 @@ def store_adapter(request: pytest.FixtureRequest, tmp_path: Path) -> StoreAdapte
     return StoreAdapter(
         open=lambda: LocalStore(root),
         open_away=lambda: LocalStore(away),
+        open_uploads=lambda: LocalUploads(root),
+        open_uploads_away=lambda: LocalUploads(away),
         module="pathlib, storage.local",
         expression=f"storage.local.LocalStore(pathlib.Path({str(root)!r}))",
     )
@@ -89,13 +99,17 @@ def s3_adapter(
         monkeypatch.setenv(name, value)
     url, scratch = s3_server.url(f"test-{next(_numbers)}"), tmp_path / "scratch"
     away, closed = "s3://test?endpoint=http%3A%2F%2F127.0.0.1%3A1", unreachable(tmp_path)
-    S3Store(parse_s3_url(url), scratch).make_bucket()
+    bucket = S3Bucket(parse_s3_url(url))
+    bucket.make()
     return StoreAdapter(
-        open=lambda: S3Store(parse_s3_url(url), scratch),
-        open_away=lambda: S3Store(parse_s3_url(away), closed),
-        module="pathlib, storage.s3",
+        open=lambda: S3Store(bucket, scratch),
+        open_away=lambda: S3Store(S3Bucket(parse_s3_url(away)), closed),
+        open_uploads=lambda: S3Uploads(bucket),
+        open_uploads_away=lambda: S3Uploads(S3Bucket(parse_s3_url(away))),
+        module="pathlib, storage.s3, storage.s3_bucket as bucket",
         expression=(
-            f"storage.s3.S3Store(storage.s3.parse_s3_url({url!r}), pathlib.Path({str(scratch)!r}))"
+            f"storage.s3.S3Store(bucket.S3Bucket(bucket.parse_s3_url({url!r})),"
+            f" pathlib.Path({str(scratch)!r}))"
         ),
     )
 
@@ -154,6 +168,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         content_keys=SqlContentKeys(engine),
         downloads=SqlDownloads(engine),
         policies=SqlPolicies(engine),
+        uploads=SqlUploads(engine),
     )
 
 

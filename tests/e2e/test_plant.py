@@ -16,7 +16,7 @@ from catalogue.nouns import RenditionId
 from catalogue.offline import DeviceKind
 from lathe.client import Keeper, play_kept
 from lathe.settings import read_settings
-from lathe.wiring import open_store
+from lathe.wiring import open_stores
 from storage.keys import rendition_key
 from storage.port import ObjectStore
 from tests.audio.pressings import make_wav
@@ -302,7 +302,7 @@ def store(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     for name, value in S3_CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     settings = {name: text for name, text in plant.environment.items() if name.startswith("LATHE_")}
-    return open_store(read_settings(settings))
+    return open_stores(read_settings(settings))[0]
 
 
 def renditions_of(store: ObjectStore) -> set[str]:

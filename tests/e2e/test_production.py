@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 from lathe.settings import PREFIX, read_settings
 from protection.keyring import parse_ring
-from storage.s3 import parse_s3_url
+from storage.s3_bucket import parse_s3_url
 from tests import engines
 from tests.audio_tools import FIXTURES, decode, fact
 from tests.e2e import servers

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from catalogue.errors import SettingsInvalid
 from lathe.serving import build_services
 from lathe.settings import PREFIX, Settings, read_settings
-from lathe.wiring import open_house, open_store, open_url_keys
+from lathe.wiring import open_house, open_stores, open_url_keys
 
 README = Path(__file__).parents[2] / "README.md"
 _ROW = re.compile(r"\| `(LATHE_[A-Z_]+)` \|(.*?)\| (.+?) \|")
@@ -120,7 +120,7 @@ def test_a_bad_value_is_refused_without_quoting_it(
 @pytest.mark.parametrize("value", ["file://relative", "/srv/music", "ftp://127.0.0.1/x", "s3://"])
 def test_any_other_store_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
-        open_store(Settings(state=tmp_path, store=value))
+        open_stores(Settings(state=tmp_path, store=value))
     assert caught.value.measured == {"setting": "LATHE_STORE"}
 
 

@@ -1,0 +1,479 @@
+"""Masters that arrive piece by piece, over lines that break: tus 1.0.0 (https://tus.io).
+
+The extensions creation, creation-with-upload, creation-defer-length, checksum, expiration,
+termination and concatenation, and X-HTTP-Method-Override. Whatever came before a connection broke
+counts, and a process that dies loses nothing that it acknowledged.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import re
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import datetime
+from email.utils import format_datetime
+from typing import IO, Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
+
+from catalogue import errors
+from catalogue.errors import (
+    LatheError,
+    MediaTypeUnsupported,
+    RequestInvalid,
+    TusVersionUnsupported,
+    UploadChecksumDiffers,
+)
+from catalogue.port import Scope
+from catalogue.uploads import Upload, UploadId, UploadKind, require_upload_id
+from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, counted, label_of
+from origin.problems import responses
+from origin.receiving import clean_filename
+from origin.services import Services
+from origin.throttle import Category
+from origin.visit import visit_of
+from storage.faults import not_writable
+from workers.uploads import CLAIM, Reception
+
+VERSION = "1.0.0"
+EXTENSIONS = (
+    "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination,"
+    "concatenation"
+)
+CONTENT_TYPE = "application/offset+octet-stream"
+_ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "md5": hashlib.md5}
+_BUFFER_BYTES = 1 << 20
+_SAID_MAX = 4 << 10
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_PART_URL = re.compile(r"(?:https?://[^/\s]+)?(?:/\S*)?/v1/uploads/([^/\s?#]+)")
+# A sender that is still for as long may as well have gone: what it sent counts, others may go on.
+_PATIENCE_S = CLAIM.total_seconds() * 0.8
+
+UPLOAD_REFUSALS = (
+    *LABEL_REFUSALS,
+    errors.UploadNotFound,
+    errors.TusVersionUnsupported,
+    errors.RequestInvalid,
+    errors.Unavailable,
+)
+_WRITE_REFUSALS = (
+    errors.MediaTypeUnsupported,
+    errors.MasterTooLarge,
+    errors.UploadBusy,
+    errors.UploadChecksumDiffers,
+    errors.UploadOffsetWrong,
+    errors.UploadSizeWrong,
+    errors.UploadsFull,
+    errors.DiskFull,
+)
+
+
+def _speak(request: Request) -> None:
+    """Say what is spoken here, in every answer. Raises TusVersionUnsupported."""
+    visit_of(request.scope).headers += [(b"tus-resumable", VERSION.encode("ascii"))]
+    said = request.headers.get("tus-resumable")
+    if request.method not in ("GET", "OPTIONS") and said != VERSION:
+        visit_of(request.scope).headers += [(b"tus-version", VERSION.encode("ascii"))]
+        raise TusVersionUnsupported(
+            f"{(said or 'Nothing')[:20]!r} is not spoken here.", tus_version=VERSION
+        )
+
+
+router = APIRouter(
+    prefix="/v1/uploads",
+    tags=["uploads"],
+    dependencies=[counted(Category.GLOBAL), Depends(_speak)],
+    responses=responses(errors.TooManyRequests),
+)
+
+Name = Annotated[str, Path(max_length=60)]
+
+
+class UploadStatus(BaseModel):
+    """How much of a file has come."""
+
+    id: str
+    filename: str
+    size_bytes: int | None = Field(description="null: its sender has not said yet")
+    received_bytes: int
+    complete: bool
+    receiving: bool = Field(description="whether somebody is writing to it")
+    partial: bool = Field(description="whether it is a part, to be joined with others")
+    sha256: str | None = Field(description="of all of it; null until that is known")
+    created_at: datetime
+    expires_at: datetime = Field(description="when it goes by itself, unless more comes")
+
+
+class UploadList(BaseModel):
+    """A label's uploads, by id."""
+
+    uploads: list[UploadStatus]
+    after: str | None = Field(description="what to ask for next; null: there are no more")
+
+
+def describe_tus(document: dict[str, Any]) -> None:
+    """Tell in an OpenAPI document of the headers that tus goes by."""
+    whole = {"schema": {"type": "string", "format": "binary"}}
+    said: dict[str, list[str]] = {
+        "/v1/uploads post": [
+            "Tus-Resumable",
+            "Upload-Length",
+            "Upload-Defer-Length",
+            "Upload-Metadata",
+            "Upload-Concat",
+            "Upload-Checksum",
+        ],
+        "/v1/uploads/{upload_id} post": ["X-HTTP-Method-Override"],
+        "/v1/uploads/{upload_id} patch": [
+            "Tus-Resumable",
+            "Upload-Offset",
+            "Upload-Length",
+            "Upload-Checksum",
+        ],
+        "/v1/uploads/{upload_id} head": ["Tus-Resumable"],
+        "/v1/uploads/{upload_id} delete": ["Tus-Resumable"],
+    }
+    for place, names in said.items():
+        path, _, method = place.partition(" ")
+        operation = document["paths"][path][method]
+        operation.setdefault("parameters", []).extend(
+            {"in": "header", "name": name, "required": False, "schema": {"type": "string"}}
+            for name in names
+        )
+        if method in ("post", "patch"):
+            operation["requestBody"] = {"required": False, "content": {CONTENT_TYPE: whole}}
+
+
+@router.options("", status_code=204)
+def tell_what_is_spoken(parts: Parts) -> Response:
+    """Tell the version, the extensions and the bounds of tus here."""
+    headers = {
+        "Tus-Version": VERSION,
+        "Tus-Extension": EXTENSIONS,
+        "Tus-Max-Size": str(parts.receiver.max_bytes),
+        "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
+    }
+    return Response(status_code=204, headers=headers)
+
+
+@router.post("", status_code=201, responses=responses(*UPLOAD_REFUSALS, *_WRITE_REFUSALS))
+async def begin_upload(request: Request, label: Label, parts: Parts) -> Response:
+    """Begin an upload, of a length said now or later, with its first bytes or without any.
+
+    ``Upload-Concat`` makes it a part, or joins parts that are complete.
+    """
+    said, concat = request.headers.get("upload-metadata", ""), request.headers.get("upload-concat")
+    if len(said) > _SAID_MAX:
+        raise RequestInvalid("Upload-Metadata is too long.", max_bytes=_SAID_MAX)
+    filename = _read_filename(said)
+    if concat is not None and concat != "partial":
+        upload = await to_thread.run_sync(_join, parts, label, concat, said, filename)
+        return _answer(201, upload, upload.size_bytes, location=True)
+    size_bytes = _read_length(request, needed=True)
+    kind = UploadKind.WHOLE if concat is None else UploadKind.PARTIAL
+    upload = await to_thread.run_sync(
+        lambda: parts.receiver.begin(
+            label, size_bytes=size_bytes, said=said, filename=filename, kind=kind
+        )
+    )
+    if not _sends_bytes(request):
+        return _answer(201, upload, None, location=True)
+    try:
+        upload, received_bytes = await _receive(request, parts, upload.id, label, at=0)
+    except BaseException:
+        # Its sender never learns the name.
+        await to_thread.run_sync(parts.receiver.remove, upload.id, label)
+        raise
+    return _answer(201, upload, received_bytes, location=True)
+
+
+@router.get("", responses=responses(*LABEL_REFUSALS, errors.RequestInvalid, errors.Unavailable))
+def list_uploads(
+    caller: AnyCaller,
+    parts: Parts,
+    after: Annotated[str, Query(max_length=60)] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> UploadList:
+    """Return the label's uploads, by id."""
+    label = label_of(caller, Scope.SEE)
+    found = parts.receiver.page(label, after=after, limit=limit + 1)
+    shown = found[:limit]
+    return UploadList(
+        uploads=[_show(*parts.receiver.find(each.id, label), parts.now()) for each in shown],
+        after=shown[-1].id if len(found) > limit else None,
+    )
+
+
+@router.get("/{upload_id}", responses=responses(*UPLOAD_REFUSALS))
+def get_upload(upload_id: Name, caller: AnyCaller, parts: Parts) -> UploadStatus:
+    """Return how much of an upload has come, as JSON."""
+    name = require_upload_id(upload_id)
+    return _show(*parts.receiver.find(name, label_of(caller, Scope.SEE)), parts.now())
+
+
+@router.head("/{upload_id}", responses=responses(*UPLOAD_REFUSALS))
+def measure_upload(upload_id: Name, label: Label, parts: Parts) -> Response:
+    """Tell how much of an upload has come."""
+    upload, received_bytes = parts.receiver.find(require_upload_id(upload_id), label)
+    answer = _answer(200, upload, received_bytes)
+    answer.headers["Cache-Control"] = "no-store"
+    if upload.size_bytes is None:
+        answer.headers["Upload-Defer-Length"] = "1"
+    else:
+        answer.headers["Upload-Length"] = str(upload.size_bytes)
+    if upload.said:
+        answer.headers["Upload-Metadata"] = upload.said
+    if upload.kind is UploadKind.PARTIAL:
+        answer.headers["Upload-Concat"] = "partial"
+    elif upload.kind is UploadKind.FINAL:
+        answer.headers["Upload-Concat"] = upload.joined
+    return answer
+
+
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    responses=responses(*UPLOAD_REFUSALS, *_WRITE_REFUSALS, errors.UploadJoined),
+)
+async def append_to_upload(
+    request: Request, upload_id: Name, label: Label, parts: Parts
+) -> Response:
+    """Add bytes at the end of an upload."""
+    at = _read_number(request, "upload-offset")
+    if at is None:
+        raise RequestInvalid("Upload-Offset is missing.", header="Upload-Offset")
+    if not _sends_bytes(request):
+        said = request.headers.get("content-type", "")[:60]
+        raise MediaTypeUnsupported(f"It is {said!r}.", content_type=CONTENT_TYPE)
+    name = require_upload_id(upload_id)
+    upload, received_bytes = await _receive(request, parts, name, label, at=at)
+    return _answer(204, upload, received_bytes)
+
+
+@router.delete(
+    "/{upload_id}", status_code=204, responses=responses(*UPLOAD_REFUSALS, errors.UploadBusy)
+)
+def end_upload(upload_id: Name, label: Label, parts: Parts) -> Response:
+    """End an upload, and remove what came of it."""
+    parts.receiver.remove(require_upload_id(upload_id), label)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{upload_id}",
+    responses=responses(
+        *UPLOAD_REFUSALS, *_WRITE_REFUSALS, errors.UploadJoined, errors.MethodNotSupported
+    )
+    | {204: {"description": "what the method that is meant answers"}},
+)
+async def override_method(
+    request: Request, upload_id: Name, label: Label, parts: Parts
+) -> Response:
+    """Do what ``X-HTTP-Method-Override`` says, for clients that only POST."""
+    meant = request.headers.get("x-http-method-override", "")
+    if meant == "PATCH":
+        return await append_to_upload(request, upload_id, label, parts)
+    if meant == "DELETE":
+        return await to_thread.run_sync(end_upload, upload_id, label, parts)
+    if meant == "HEAD":
+        return await to_thread.run_sync(measure_upload, upload_id, label, parts)
+    raise errors.MethodNotSupported(f"{meant[:20]!r} is not answered.", method=meant[:20])
+
+
+def _join(parts: Services, label: str, concat: str, said: str, filename: str) -> Upload:
+    form, _, urls = concat.partition(";")
+    named = [_PART_URL.fullmatch(url) for url in urls.split()]
+    if form != "final" or not named:
+        raise RequestInvalid(
+            "Upload-Concat is `partial`, or `final;` and the URLs of the parts.",
+            header="Upload-Concat",
+        )
+    ids: list[UploadId] = []
+    for url in named:
+        if url is None:
+            raise RequestInvalid("A URL is none of a part.", header="Upload-Concat")
+        ids.append(require_upload_id(url[1]))
+    return parts.receiver.join(ids, label, joined=concat, said=said, filename=filename)
+
+
+async def _receive(
+    request: Request, parts: Services, upload_id: UploadId, label: str, *, at: int
+) -> tuple[Upload, int]:
+    """Return an upload with what the request holds added to it, and how much of it there is."""
+    size_bytes, checksum = _read_length(request, needed=False), _read_checksum(request)
+    reception = await to_thread.run_sync(
+        lambda: parts.receiver.open(upload_id, label, at=at, size_bytes=size_bytes)
+    )
+    try:
+        if checksum is None:
+            await _pass_on(request, reception.write)
+        else:
+            await _check_and_pass_on(request, parts, reception, *checksum)
+    except BaseException:
+        # What came before counts, as far as that can be had.
+        with suppress(LatheError):
+            await to_thread.run_sync(reception.close)
+        raise
+    upload = await to_thread.run_sync(reception.close)
+    return upload, reception.size_bytes
+
+
+async def _pass_on(request: Request, write: Callable[[bytes], object]) -> None:
+    """Write what a request holds; what came before it breaks off is written, too."""
+    pending = bytearray()
+    try:
+        async for piece in _stream(request):
+            pending += piece
+            if len(pending) >= _BUFFER_BYTES:
+                data = bytes(pending)
+                pending.clear()
+                await to_thread.run_sync(write, data)
+    finally:
+        if pending:
+            await to_thread.run_sync(write, bytes(pending))
+
+
+async def _check_and_pass_on(
+    request: Request, parts: Services, reception: Reception, algorithm: str, expected: bytes
+) -> None:
+    """Write what a request holds if it is what it is said to be; else nothing of it counts."""
+    digest = _ALGORITHMS[algorithm](usedforsecurity=False)
+    most_bytes = parts.receiver.max_bytes
+    folder = await to_thread.run_sync(parts.store.staging)
+    with _open_draft(str(folder)) as draft:
+
+        def keep(data: bytes) -> None:
+            digest.update(data)
+            if draft.tell() + len(data) > most_bytes:
+                raise errors.MasterTooLarge("More came than is accepted.", max_bytes=most_bytes)
+            try:
+                draft.write(data)
+            except OSError as fault:
+                raise not_writable("The upload cannot be received", fault) from fault
+
+        def take_over() -> None:
+            draft.seek(0)
+            while data := draft.read(_BUFFER_BYTES):
+                reception.write(data)
+
+        await _pass_on(request, keep)
+        if digest.digest() != expected:
+            raise UploadChecksumDiffers(
+                "They hash to something else.",
+                algorithm=algorithm,
+                measured=base64.b64encode(digest.digest()).decode("ascii"),
+            )
+        await to_thread.run_sync(take_over)
+
+
+def _open_draft(folder: str) -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(dir=folder, buffering=0)
+    except OSError as fault:
+        raise not_writable("The upload cannot be received", fault) from fault
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    """Yield what a request holds. Raises RequestInvalid where it breaks off, or stands still."""
+    pieces = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except (ClientDisconnect, TimeoutError) as fault:
+            raise RequestInvalid("The sender stopped before the end; what came counts.") from fault
+        yield piece
+
+
+def _sends_bytes(request: Request) -> bool:
+    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return said == CONTENT_TYPE
+
+
+def _read_number(request: Request, header: str) -> int | None:
+    said = request.headers.get(header)
+    if said is None:
+        return None
+    if not _NUMBER.fullmatch(said):
+        raise RequestInvalid(f"{header} is no number.", header=header)
+    return int(said)
+
+
+def _read_length(request: Request, *, needed: bool) -> int | None:
+    """Return how long the upload is going to be; None where that is said later, or was before."""
+    size_bytes = _read_number(request, "upload-length")
+    deferred = request.headers.get("upload-defer-length")
+    if deferred not in (None, "1") or (deferred is not None and size_bytes is not None):
+        raise RequestInvalid("Upload-Defer-Length is 1, or absent.", header="Upload-Defer-Length")
+    if needed and size_bytes is None and deferred is None:
+        raise RequestInvalid(
+            "Say Upload-Length, or Upload-Defer-Length: 1.", header="Upload-Length"
+        )
+    return size_bytes
+
+
+def _read_checksum(request: Request) -> tuple[str, bytes] | None:
+    said = request.headers.get("upload-checksum")
+    if said is None:
+        return None
+    algorithm, _, encoded = said.partition(" ")
+    try:
+        expected = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        expected = b""
+    if algorithm not in _ALGORITHMS or not expected:
+        known = ",".join(_ALGORITHMS)
+        raise RequestInvalid(
+            "Upload-Checksum is an algorithm and what is hashed to, in Base64.",
+            header="Upload-Checksum",
+            algorithms=known,
+        )
+    return algorithm, expected
+
+
+def _read_filename(said: str) -> str:
+    """Return what the sender calls the file in its Upload-Metadata."""
+    names: dict[str, str] = {}
+    for pair in filter(None, (each.strip() for each in said.split(","))):
+        name, _, encoded = pair.partition(" ")
+        try:
+            names[name] = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
+        except (binascii.Error, ValueError) as fault:
+            raise RequestInvalid(
+                "Upload-Metadata is names, each with a value in Base64.", header="Upload-Metadata"
+            ) from fault
+    return clean_filename(names.get("filename") or names.get("name") or "")
+
+
+def _answer(
+    status: int, upload: Upload, received_bytes: int | None, *, location: bool = False
+) -> Response:
+    headers = {"Upload-Expires": format_datetime(upload.expires_at, usegmt=True)}
+    if received_bytes is not None:
+        headers["Upload-Offset"] = str(received_bytes)
+    if location:
+        headers["Location"] = f"/v1/uploads/{upload.id}"
+    return Response(status_code=status, headers=headers)
+
+
+def _show(upload: Upload, received_bytes: int, now: datetime) -> UploadStatus:
+    return UploadStatus(
+        id=upload.id,
+        filename=upload.filename,
+        size_bytes=upload.size_bytes,
+        received_bytes=received_bytes,
+        complete=upload.finished_at is not None,
+        receiving=upload.claimed_until is not None and upload.claimed_until > now,
+        partial=upload.kind is UploadKind.PARTIAL,
+        sha256=upload.sha256,
+        created_at=upload.created_at,
+        expires_at=upload.expires_at,
+    )
