@@ -56,6 +56,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         jobs=house.jobs,
         intake=build_intake(house, beside_workers=True),
         receiver=build_receiver(house),
+        replies=house.replies,
         published=PublishedRenditions(house.tracks, house.content_keys),
         devices=house.devices,
         content_keys=house.content_keys,

@@ -32,6 +32,7 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.database.prints import SqlPrints
+from catalogue.database.replies import SqlReplies
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
 from catalogue.fleeting.changes import follow_redis
@@ -44,6 +45,7 @@ from catalogue.nouns import WorkQueue
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Scope, StoredKey, Tracks, WorkerName
+from catalogue.replies import Replies
 from catalogue.uploads import Uploads
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
@@ -66,7 +68,7 @@ from workers.queue import Queue
 from workers.recovery import Round, Sweeper
 from workers.uploads import Receiver
 
-_UPLOADS_LOOKED_AT = timedelta(minutes=1)
+_OVER_LOOKED_AT = timedelta(minutes=1)
 
 
 def now() -> datetime:
@@ -103,6 +105,7 @@ class Records:
     downloads: Downloads
     policies: Policies
     uploads: Uploads
+    replies: Replies
     playbacks: Playbacks
     breakers: tuple[Breaker, ...]
 
@@ -168,6 +171,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "downloads": SqlDownloads(engine),
         "policies": SqlPolicies(engine),
         "uploads": SqlUploads(engine),
+        "replies": SqlReplies(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 
@@ -372,7 +376,8 @@ def build_plant(
             Round("sweeper", patience.heartbeat, sweeper.sweep_again),
             Round("sweeper of sealing", patience.heartbeat, to_be_sealed.sweep),
             Round("removal of leftovers", patience.heartbeat, tidy),
-            Round("removal of uploads", _UPLOADS_LOOKED_AT, build_receiver(house).expire),
+            Round("removal of uploads", _OVER_LOOKED_AT, build_receiver(house).expire),
+            Round("removal of replies", _OVER_LOOKED_AT, lambda: house.replies.expire(now=now())),
         ],
         queues=queues,
         threads=settings.threads,

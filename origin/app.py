@@ -31,6 +31,7 @@ from origin import (
 )
 from origin.entrance import Entrance
 from origin.fast.app import FastPath
+from origin.once import Once, describe_once
 from origin.services import Services
 
 _DESCRIPTION = """A chunked streaming origin for music. Labels deliver masters and watch their jobs;
@@ -50,6 +51,7 @@ def build_api(services: Services) -> FastAPI:
     )
     api.state.services = services
     problems.install(api)
+    api.add_middleware(Once, services=services)
     for module in (
         deliveries,
         uploads,
@@ -96,6 +98,7 @@ class _Api(FastAPI):
             document = super().openapi()
             uploads.describe_tus(document)
             problems.complete_openapi(document, deliveries.DeliveryMetadata, matches.FileSaid)
+            describe_once(document)
         return document
 
 

@@ -118,11 +118,20 @@ def responses(*kinds: type[LatheError]) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI account of the problems that a route answers with."""
     found: dict[int | str, dict[str, Any]] = {}
     for leaf in (leaf for kind in kinds for leaf in errors.leaves(kind)):
-        entry = found.setdefault(status_of(leaf), {"description": ""})
-        known = [code for code in entry["description"].split(", ") if code]
-        entry["description"] = ", ".join([*known, leaf.code])
-        entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        _add_answer(found.setdefault(status_of(leaf), {"description": ""}), leaf)
     return found
+
+
+def complete_answers(answers: dict[str, dict[str, Any]], *kinds: type[LatheError]) -> None:
+    """Add problems to the answers of an operation of an OpenAPI document."""
+    for leaf in (leaf for kind in kinds for leaf in errors.leaves(kind)):
+        _add_answer(answers.setdefault(str(status_of(leaf)), {"description": ""}), leaf)
+
+
+def _add_answer(entry: dict[str, Any], leaf: type[LatheError]) -> None:
+    known = [code for code in entry["description"].split(", ") if code]
+    entry["description"] = ", ".join([*known, leaf.code])
+    entry["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 def install(app: FastAPI) -> None:

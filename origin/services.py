@@ -10,6 +10,7 @@ from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Jobs, Keys, Tracks
+from catalogue.replies import Replies
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
 from origin.throttle import Throttle
@@ -47,6 +48,7 @@ class Services:
     jobs: Jobs
     intake: Intake
     receiver: Receiver
+    replies: Replies
     published: PublishedRenditions
     store: ObjectStore
     signer: UrlSigner

@@ -32,7 +32,15 @@ from catalogue.errors import (
 )
 from catalogue.port import Scope
 from catalogue.uploads import Upload, UploadId, UploadKind, require_upload_id
-from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, counted, label_of
+from origin.access import (
+    LABEL_REFUSALS,
+    SESSION_REFUSALS,
+    AnyCaller,
+    Label,
+    Parts,
+    counted,
+    label_of,
+)
 from origin.problems import responses
 from origin.receiving import clean_filename
 from origin.services import Services
@@ -150,7 +158,7 @@ def describe_tus(document: dict[str, Any]) -> None:
             operation["requestBody"] = {"required": False, "content": {CONTENT_TYPE: whole}}
 
 
-@router.options("", status_code=204)
+@router.options("", status_code=204, responses=responses(*SESSION_REFUSALS))
 def tell_what_is_spoken(parts: Parts) -> Response:
     """Tell the version, the extensions and the bounds of tus here."""
     headers = {

@@ -435,9 +435,8 @@ replies = Table(
     tables,
     # A hash of who asks, and of the key that they gave the request.
     Column("key_sha256", String(64), primary_key=True),
-    # Null until the request is answered.
-    Column("request_sha256", String(64)),
     Column("claim", String(40), nullable=False),
+    # Null until the request is answered.
     Column("reply", LargeBinary),
     Column("until", Instant, nullable=False, index=True),
 )

@@ -20,12 +20,14 @@ from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
+from catalogue.database.replies import SqlReplies
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
 from catalogue.fleeting.client import GuardedRedis, open_redis
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, StoredAccount
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
+from catalogue.replies import Replies
 from catalogue.uploads import Uploads
 from storage.local import LocalStore
 from storage.local_uploads import LocalUploads
@@ -71,6 +73,7 @@ class Catalogue:
     downloads: Downloads
     policies: Policies
     uploads: Uploads
+    replies: Replies
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -169,6 +172,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         downloads=SqlDownloads(engine),
         policies=SqlPolicies(engine),
         uploads=SqlUploads(engine),
+        replies=SqlReplies(engine),
     )
 
 

@@ -33,7 +33,6 @@ def upgrade() -> None:
     op.create_table(
         "replies",
         sa.Column("key_sha256", sa.String(length=64), nullable=False),
-        sa.Column("request_sha256", sa.String(length=64), nullable=True),
         sa.Column("claim", sa.String(length=40), nullable=False),
         sa.Column("reply", sa.LargeBinary(), nullable=True),
         sa.Column("until", sa.BigInteger(), nullable=False),
