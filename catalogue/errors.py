@@ -7,6 +7,7 @@ origin and the command line each hold one table from class to status or exit cod
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 Measure = str | int | float | bool | None
@@ -25,6 +26,16 @@ class LatheError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.measured: Measured = measured
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One of several things that are wrong: where (a JSON pointer, RFC 6901), what, what to do."""
+
+    pointer: str
+    code: str
+    detail: str
+    advice: str
 
 
 # --------------------------------------------------------------------------- the branches
@@ -214,8 +225,10 @@ class RequestInvalid(InvalidInput):
 
 class MetadataInvalid(InvalidInput):
     code = "metadata-invalid"
-    title = "The delivery's metadata is not valid"
-    advice = "Send a JSON object with title, artist, isrc and rights."
+    title = "What is said of the delivery is not valid"
+    advice = "Set right what `faults` names, and send all of it again."
+
+    faults: tuple[Fault, ...] = ()
 
 
 class IsrcInvalid(InvalidInput):
@@ -389,6 +402,12 @@ class JobNotFound(NotFound):
     code = "job-not-found"
     title = "There is no such job"
     advice = "Check the id that the delivery returned."
+
+
+class DeliveryNotFound(NotFound):
+    code = "delivery-not-found"
+    title = "No delivery has this id"
+    advice = "Check the id with `GET /v1/deliveries`."
 
 
 class ObjectNotFound(NotFound):

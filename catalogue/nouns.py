@@ -369,6 +369,54 @@ class Right:
     windows: tuple[Window, ...] = (Window(),)
 
 
+class CreditRole(StrEnum):
+    """What somebody did for a recording or a release."""
+
+    MAIN = "main"
+    FEATURED = "featured"
+    PERFORMER = "performer"
+    CONDUCTOR = "conductor"
+    COMPOSER = "composer"
+    LYRICIST = "lyricist"
+    ARRANGER = "arranger"
+    PRODUCER = "producer"
+    REMIXER = "remixer"
+    ENGINEER = "engineer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credit:
+    """Who did what."""
+
+    name: str
+    role: CreditRole
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackDetails:
+    """What a label says of a recording beside its title, to be shown and no more.
+
+    ``explicit`` is None where it was not said.
+    """
+
+    credits: tuple[Credit, ...] = ()
+    genres: tuple[str, ...] = ()
+    explicit: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlbumDetails:
+    """What a label says of an album beside its title, to be shown and no more.
+
+    ``released_on`` is a date (ISO 8601), ``imprint`` the label as it stands on the album.
+    """
+
+    credits: tuple[Credit, ...] = ()
+    genres: tuple[str, ...] = ()
+    released_on: str | None = None
+    imprint: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlbumSaid:
     """What a label says of the album that a recording is on; ``upc`` is its own name for it."""
@@ -377,6 +425,7 @@ class AlbumSaid:
     title: str
     disc: int
     number: int
+    details: AlbumDetails = AlbumDetails()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -388,11 +437,14 @@ class Metadata:
     isrc: str | None
     rights: tuple[Right, ...]
     album: AlbumSaid | None = None
+    details: TrackDetails = TrackDetails()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
     """What was sent: a master, by its hash, with metadata.
+
+    Where it is one of a shipment's, its id is that of the shipment with its place there.
 
     ``queue`` is where its master waits to be pressed: urgent or bulk. What a listener sends has an
     ``owner`` instead of a label: it is matched with the catalogue, and else pressed for the owner
@@ -437,6 +489,7 @@ class Album:
     upc: str
     title: str
     tracks: tuple[Track, ...]
+    details: AlbumDetails = AlbumDetails()
 
 
 class JobState(StrEnum):
@@ -523,3 +576,28 @@ class Attempt:
     ended_at: datetime | None
     end: AttemptEnd | None
     code: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShippedTrack:
+    """A track that a shipment brought or changed; ``job`` presses the master that came with it."""
+
+    track_id: TrackId
+    isrc: str
+    title: str
+    filename: str | None
+    job: Job | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shipment:
+    """What a label sent in one call: masters, metadata, rights; all of it was taken, or nothing.
+
+    ``warnings`` are what is odd in it, each with a JSON pointer.
+    """
+
+    id: DeliveryId
+    label: str
+    created_at: datetime
+    tracks: tuple[ShippedTrack, ...]
+    warnings: tuple[tuple[str, str], ...] = ()

@@ -15,6 +15,7 @@ from catalogue.nouns import (
     AlbumId,
     Attempt,
     Delivery,
+    DeliveryId,
     Features,
     Fingerprint,
     Job,
@@ -29,6 +30,7 @@ from catalogue.nouns import (
     RenditionId,
     Resemblance,
     Sha256,
+    Shipment,
     Track,
     TrackId,
     WorkQueue,
@@ -140,6 +142,9 @@ class Tracks(Protocol):
         has been pressed before.
         """
 
+    def named(self, label: str, isrcs: Collection[str]) -> dict[str, TrackId]:
+        """Return the tracks of a label that have some ISRCs, by ISRC."""
+
     def get(self, track_id: TrackId) -> Track:
         """Return a track with its current renditions. Raises TrackNotFound."""
 
@@ -211,6 +216,44 @@ class Tracks(Protocol):
 
     def rendition(self, rendition_id: RenditionId) -> Rendition | None:
         """Return a published rendition, current or not; None when there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parcel:
+    """One track of a shipment: what is said of it, and its master, which ``job_id`` presses.
+
+    ``track_id`` is for a track that there is not yet. One without a delivery is changed alone.
+    """
+
+    track_id: TrackId
+    metadata: Metadata
+    delivery: Delivery | None = None
+    job_id: JobId | None = None
+
+
+class Shipments(Protocol):
+    """What labels sent, call by call."""
+
+    def accept(
+        self,
+        shipment_id: DeliveryId,
+        label: str,
+        parcels: Sequence[Parcel],
+        *,
+        warnings: Sequence[tuple[str, str]],
+        now: datetime,
+    ) -> Shipment:
+        """Remember a shipment, its tracks and a queued job for each master in one transaction.
+
+        See Tracks.accept. Raises TrackNotFound for a parcel without a master whose ISRC the label
+        has not delivered before.
+        """
+
+    def get(self, shipment_id: DeliveryId, *, label: str | None) -> Shipment:
+        """Return a shipment of a label, or of any. Raises DeliveryNotFound."""
+
+    def page(self, *, label: str | None, after: str, limit: int) -> list[Shipment]:
+        """Return up to ``limit`` shipments by id after ``after``, of one label or of all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -396,8 +439,23 @@ class Prints(Protocol):
         """Return the published masters that decode to the same samples."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outlook:
+    """What is to be expected of a job that has not ended.
+
+    ``ahead`` is how many jobs wait before it, None where it runs. ``ends_at`` goes by how long
+    others took; None where none has ended yet.
+    """
+
+    ahead: int | None
+    ends_at: datetime | None
+
+
 class Desk(Protocol):
     """What operators see of the ledger, and how they steer it."""
+
+    def outlook(self, jobs: Collection[Job], *, now: datetime) -> dict[JobId, Outlook]:
+        """Return what is to be expected of those of some jobs that have not ended."""
 
     def page(
         self,

@@ -86,7 +86,7 @@ def _deliver(
             reason=reason,
             seconds=time.monotonic() - began,
         )
-    job = house.jobs.get(JobId(told["id"]))
+    job = house.jobs.get(JobId(told["tracks"][0]["job"]["id"]))
     while job.state in (JobState.QUEUED, JobState.RUNNING):
         if stop.wait(_POLL_S):
             return None

@@ -142,7 +142,12 @@ def upload_for(owner: AccountId, intake: Intake) -> Upload:
             size_bytes, sha256 = _copy(path, copy)
             tags = read_tags(path)
             return intake.accept_own(
-                Incoming(filename=path.name, path=copy, size_bytes=size_bytes, sha256=sha256),
+                Incoming(
+                    filename=path.name,
+                    size_bytes=size_bytes,
+                    sha256=sha256,
+                    adopt=lambda key: intake.store.adopt(key, copy),
+                ),
                 owner,
                 title=tags.title or "",
                 artist=tags.artist or "",

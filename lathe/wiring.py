@@ -33,6 +33,7 @@ from catalogue.database.keys import SqlKeys
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.database.prints import SqlPrints
 from catalogue.database.replies import SqlReplies
+from catalogue.database.shipments import SqlShipments
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
 from catalogue.fleeting.changes import follow_redis
@@ -44,7 +45,18 @@ from catalogue.identifiers import make_id
 from catalogue.nouns import WorkQueue
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
-from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Scope, StoredKey, Tracks, WorkerName
+from catalogue.port import (
+    Desk,
+    Holds,
+    Jobs,
+    Keys,
+    Prints,
+    Scope,
+    Shipments,
+    StoredKey,
+    Tracks,
+    WorkerName,
+)
 from catalogue.replies import Replies
 from catalogue.uploads import Uploads
 from lathe.machine import count_cores
@@ -104,6 +116,7 @@ class Records:
     content_keys: ContentKeys
     downloads: Downloads
     policies: Policies
+    shipments: Shipments
     uploads: Uploads
     replies: Replies
     playbacks: Playbacks
@@ -170,6 +183,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "content_keys": SqlContentKeys(engine),
         "downloads": SqlDownloads(engine),
         "policies": SqlPolicies(engine),
+        "shipments": SqlShipments(engine),
         "uploads": SqlUploads(engine),
         "replies": SqlReplies(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
@@ -300,6 +314,7 @@ def build_intake(house: House, *, beside_workers: bool) -> Intake:
     reaches = beside_workers or house.settings.queue != INLINE
     return Intake(
         tracks=house.tracks,
+        shipments=house.shipments,
         jobs=house.jobs,
         holds=house.holds,
         store=house.store,

@@ -1,6 +1,7 @@
 """Listeners hear albums through, and have the next tracks ready before they are due."""
 
 import json
+from datetime import date
 from typing import Annotated, Any
 from urllib.parse import urljoin
 
@@ -16,7 +17,14 @@ from manifests.manifest import Manifest
 from origin.access import SESSION_REFUSALS, AnyListener, Parts, Who, counted
 from origin.problems import Problem, describe, responses
 from origin.throttle import Category
-from origin.tracks import TrackSummary, Wished, grant_manifest, summarise
+from origin.tracks import (
+    CreditShown,
+    TrackSummary,
+    Wished,
+    grant_manifest,
+    show_credits,
+    summarise,
+)
 from origin.visit import visit_of
 
 router = APIRouter(prefix="/v1", tags=["albums"], responses=responses(errors.TooManyRequests))
@@ -36,6 +44,10 @@ class AlbumShown(BaseModel):
     id: str
     title: str
     upc: str
+    credits: list[CreditShown]
+    genres: list[str]
+    released_on: date | None
+    imprint: str
     tracks: list[AlbumTrack]
 
 
@@ -87,6 +99,10 @@ def get_album(
         id=album.id,
         title=album.title,
         upc=album.upc,
+        credits=show_credits(album.details.credits),
+        genres=list(album.details.genres),
+        released_on=_read_date(album.details.released_on),
+        imprint=album.details.imprint,
         tracks=[
             AlbumTrack(
                 **summarise(track).model_dump(), playable=may_stream(track, listener, now=now)
@@ -94,6 +110,10 @@ def get_album(
             for track in album.tracks
         ],
     )
+
+
+def _read_date(said: str | None) -> date | None:
+    return None if said is None else date.fromisoformat(said)
 
 
 @router.post(

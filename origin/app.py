@@ -18,6 +18,7 @@ from origin import (
     downloads,
     explaining,
     health,
+    jobs,
     kept,
     licences,
     matches,
@@ -26,9 +27,11 @@ from origin import (
     problems,
     sessions,
     similar,
+    takedowns,
     tracks,
     uploads,
 )
+from origin.delivery_document import DeliveryDocument, DeliveryMetadata
 from origin.entrance import Entrance
 from origin.fast.app import FastPath
 from origin.once import Once, describe_once
@@ -54,7 +57,9 @@ def build_api(services: Services) -> FastAPI:
     api.add_middleware(Once, services=services)
     for module in (
         deliveries,
+        jobs,
         uploads,
+        takedowns,
         tracks,
         similar,
         albums,
@@ -97,7 +102,9 @@ class _Api(FastAPI):
         if document is None:
             document = super().openapi()
             uploads.describe_tus(document)
-            problems.complete_openapi(document, deliveries.DeliveryMetadata, matches.FileSaid)
+            problems.complete_openapi(
+                document, DeliveryMetadata, DeliveryDocument, matches.FileSaid
+            )
             describe_once(document)
         return document
 

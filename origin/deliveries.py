@@ -1,240 +1,349 @@
-"""Labels deliver masters here, and see where their jobs stand."""
+"""Labels deliver masters here with what they say of them, and see where all of it stands."""
 
-import json
-from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated, Literal
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
 
 from catalogue import errors
-from catalogue.errors import JobNotFound, KeyMissing, MetadataInvalid
-from catalogue.identifiers import WORLDWIDE, parse_home, parse_isrc, parse_territory
-from catalogue.licensing import Deal, resolve_deals
-from catalogue.nouns import (
-    AlbumSaid,
-    Job,
-    JobId,
-    JobState,
-    Kinship,
-    Metadata,
-    Use,
-    Window,
-    WorkQueue,
+from catalogue.errors import (
+    JobStateWrong,
+    MediaTypeUnsupported,
+    RequestInvalid,
+    TrackNotFound,
 )
-from catalogue.permissions import Action, may
+from catalogue.nouns import DeliveryId, Job, JobState, Shipment
 from catalogue.port import Scope
+from catalogue.uploads import require_upload_id
 from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, counted, label_of
-from origin.problems import Problem, describe_reason, responses
+from origin.delivery_document import (
+    DeliveryDocument,
+    DeliveryMetadata,
+    Draft,
+    Findings,
+    read_document,
+    read_metadata,
+)
+from origin.jobs import RETRIED, JobStatus, describe_job, find_label, retry
+from origin.problems import responses
 from origin.receiving import Received, describe_form, receive
 from origin.services import Services
 from origin.throttle import Category
-from origin.tracks import QualityName
+from workers.intake import Incoming, Item
 
 router = APIRouter(
-    prefix="/v1",
+    prefix="/v1/deliveries",
     tags=["deliveries"],
     dependencies=[counted(Category.GLOBAL)],
-    responses=responses(errors.TooManyRequests),
+    responses=responses(errors.TooManyRequests, *LABEL_REFUSALS),
 )
 
-_TERRITORIES_MAX, _DEALS_MAX = 300, 100
+_DOCUMENT_MAX_BYTES = 4 << 20
+_LOOKED_AT_EVERY_S = 1.0
+_TOLD_AT_LEAST_EVERY = timedelta(seconds=5)
+
+Name = Annotated[str, Path(max_length=60)]
 
 
-class DealSaid(BaseModel):
-    """Where, when, for what and how well a recording may be heard."""
+class DeliveryState(StrEnum):
+    """Where a delivery stands: the worst that its tracks came to, or what they still wait for."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
-
-    territories: list[str] = Field(
-        min_length=1,
-        max_length=_TERRITORIES_MAX,
-        examples=[["Worldwide"], ["US", "CA"]],
-        description="ISO 3166-1 alpha-2 codes, or Worldwide",
-    )
-    excluded: list[str] = Field(
-        default_factory=list, max_length=_TERRITORIES_MAX, description="not in these of Worldwide"
-    )
-    starts_at: AwareDatetime | None = Field(default=None, description="null: since ever")
-    ends_at: AwareDatetime | None = Field(default=None, description="null: for ever")
-    uses: list[Use] = Field(default_factory=lambda: list(Use), min_length=1, strict=False)
-    max_quality: QualityName | None = Field(default=None, strict=False)
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    HELD = "held"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
-class AlbumMetadata(BaseModel):
-    """The album that a recording is on; ``upc`` is the label's own name for it."""
+class Oddity(BaseModel):
+    """What is odd in a delivery, and did not keep it from being taken."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
-
-    upc: str = Field(pattern=r"^[0-9]{12,14}$", description="UPC or EAN")
-    title: str = Field(min_length=1, max_length=500)
-    disc: int = Field(default=1, ge=1, le=999)
-    number: int = Field(ge=1, le=9999, description="on its disc")
+    pointer: str = Field(description="into what was sent, RFC 6901")
+    said: str
 
 
-class DeliveryMetadata(BaseModel):
-    """What a label says of the recording it delivers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True)
-
-    title: str = Field(min_length=1, max_length=500)
-    artist: str = Field(min_length=1, max_length=500)
-    isrc: str = Field(max_length=40, examples=["ZZLTH2600001"], description="ISO 3901")
-    album: AlbumMetadata | None = None
-    rights: list[DealSaid] = Field(
-        min_length=1,
-        max_length=_DEALS_MAX,
-        description="where more than one holds, the track may be heard as the best of them says",
-    )
-    queue: Literal[WorkQueue.URGENT, WorkQueue.BULK] = Field(
-        default=WorkQueue.URGENT, description="bulk for a back catalogue, which others go before"
-    )
-
-
-class Kin(BaseModel):
-    """A published track that the delivered master is kin to."""
+class DeliveredTrack(BaseModel):
+    """A track that a delivery brought or changed."""
 
     track_id: str
-    kinship: Kinship
-    confidence: float = Field(ge=0, le=1, description="the probability that both are one recording")
-    offset_s: float = Field(description="where in the track the delivered master begins")
-    speed: float = Field(description="how much faster the delivered master runs")
-    bit_error_rate: float = Field(ge=0, le=1, description="how unlike the fingerprints are")
+    isrc: str
+    title: str
+    filename: str | None = Field(description="what the master is called; null: none came")
+    job: JobStatus | None = Field(description="where its master stands; null: none came")
 
 
-class JobStatus(BaseModel):
-    """Where a job stands."""
+class DeliveryStatus(BaseModel):
+    """Where a delivery stands."""
 
     id: str
-    delivery_id: str
-    track_id: str
-    queue: WorkQueue
-    state: JobState
-    stage: str = Field(examples=["wait", "start", "probe", "press", "publish", "done"])
+    state: DeliveryState
     percent: int = Field(ge=0, le=100)
-    attempts: int
-    heartbeat_at: datetime | None
-    reason: Problem | None = Field(description="why the last attempt stopped, if it did")
     created_at: datetime
-    updated_at: datetime
+    ends_at: datetime | None = Field(description="when the last of it ends, as far as is known")
     finished_at: datetime | None
-    resembles: list[Kin] = Field(description="published tracks that the master is kin to")
+    warnings: list[Oddity]
+    tracks: list[DeliveredTrack]
+
+
+class DeliveryPage(BaseModel):
+    """A page of deliveries; ``next`` continues it, null at the end."""
+
+    deliveries: list[DeliveryStatus]
+    next: str | None
+
+
+def _describe_request() -> dict[str, Any]:
+    described = describe_form(DeliveryMetadata)
+    reference = {"$ref": f"#/components/schemas/{DeliveryDocument.__name__}"}
+    described["requestBody"]["content"]["application/json"] = {"schema": reference}
+    return described
 
 
 @router.post(
-    "/deliveries",
+    "",
     status_code=202,
-    openapi_extra=describe_form(DeliveryMetadata),
+    openapi_extra=_describe_request(),
     responses=responses(
-        *LABEL_REFUSALS,
         errors.RequestInvalid,
         errors.MetadataInvalid,
-        errors.IsrcInvalid,
-        errors.TerritoryUnknown,
         errors.MasterEmpty,
+        errors.MediaTypeUnsupported,
         errors.TooLarge,
+        errors.UploadSpent,
         errors.Unavailable,
     ),
 )
-async def deliver(request: Request, response: Response, label: Label, parts: Parts) -> JobStatus:
-    """Take a master with its metadata and return the job that presses it.
+async def deliver(
+    request: Request, response: Response, label: Label, parts: Parts
+) -> DeliveryStatus:
+    """Take a release of uploaded masters (JSON), or one master with its metadata (a form).
 
-    The same file under the same ISRC may be delivered again: the track keeps its id, and nothing
-    is pressed twice.
+    All of it is taken, or nothing. A recording is known by its ISRC: one delivered before keeps its
+    id and takes the new master when that is pressed, and what is said of it at once. The same
+    master is pressed once, however often it comes.
     """
-    staging = await to_thread.run_sync(parts.store.staging)
-    async with receive(request, staging, parts.max_master_bytes) as received:
-        job = await to_thread.run_sync(_accept, parts, label, received)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return _status(job)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        text = await _read_document(request)
+        shipment = await to_thread.run_sync(_accept_document, parts, label, text)
+    elif kind == "multipart/form-data":
+        async with receive(request, parts.store, parts.max_master_bytes) as received:
+            shipment = await to_thread.run_sync(_accept_form, parts, label, received)
+    else:
+        raise MediaTypeUnsupported(
+            f"It is {kind[:60]!r}.", content_type="application/json, multipart/form-data"
+        )
+    response.headers["Location"] = f"/v1/deliveries/{shipment.id}"
+    return await to_thread.run_sync(_describe, parts, shipment)
+
+
+@router.get("", responses=responses(errors.RequestInvalid))
+def list_deliveries(
+    caller: AnyCaller,
+    parts: Parts,
+    after: Annotated[str, Query(max_length=60)] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> DeliveryPage:
+    """Return a label's deliveries in the order they came; an operator sees those of all."""
+    label = find_label(caller, Scope.SEE)
+    found = parts.shipments.page(label=label, after=after, limit=limit)
+    last = found[-1].id if len(found) == limit else None
+    return DeliveryPage(deliveries=[_describe(parts, each) for each in found], next=last)
+
+
+@router.get("/{delivery_id}", responses=responses(errors.DeliveryNotFound))
+def get_delivery(delivery_id: Name, caller: AnyCaller, parts: Parts) -> DeliveryStatus:
+    """Return where a delivery stands, track by track."""
+    label = find_label(caller, Scope.SEE)
+    return _describe(parts, parts.shipments.get(DeliveryId(delivery_id), label=label))
 
 
 @router.get(
-    "/jobs/{job_id}",
-    responses=responses(*LABEL_REFUSALS, errors.JobNotFound),
+    "/{delivery_id}/events",
+    response_class=StreamingResponse,
+    responses=responses(errors.DeliveryNotFound)
+    | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
-def get_job(
-    job_id: Annotated[str, Path(max_length=60)], caller: AnyCaller, parts: Parts
-) -> JobStatus:
-    """Return where a job stands: stage, per cent, and why it stopped.
+def follow_delivery(delivery_id: Name, caller: AnyCaller, parts: Parts) -> StreamingResponse:
+    """Tell where a delivery stands whenever that changes, until all of it has ended.
 
-    A label sees its own, an operator all of them.
+    Server-sent events (WHATWG HTML) of the type ``status``, each with what GET would answer; at
+    least one in 5 seconds.
     """
-    if caller.role is None:
-        raise KeyMissing("No key was sent.")
-    if not may(caller.role, Action.SEE_EVERY_JOB):
-        label = label_of(caller, Scope.SEE)
-        if parts.jobs.delivery(JobId(job_id)).label != label:
-            raise JobNotFound("No job has this id.", job=job_id)
-    return _status(parts.jobs.get(JobId(job_id)))
+    label = find_label(caller, Scope.SEE)
+    shipment = parts.shipments.get(DeliveryId(delivery_id), label=label)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(
+        _follow(parts, shipment.id), media_type="text/event-stream", headers=headers
+    )
 
 
-def _accept(parts: Services, label: str, received: Received) -> Job:
-    said = _parse_metadata(received.metadata)
-    metadata = _build_metadata(said)
-    return parts.intake.accept(received.master, metadata, label=label, queue=said.queue)
+@router.post("/{delivery_id}/cancel", responses=responses(errors.DeliveryNotFound))
+def cancel_delivery(delivery_id: Name, caller: AnyCaller, parts: Parts) -> DeliveryStatus:
+    """End what has not ended of a delivery; what is published stays."""
+    label = label_of(caller, Scope.DELIVER)
+    for job in _jobs(parts.shipments.get(DeliveryId(delivery_id), label=label)):
+        if not job.state.final or job.state is JobState.HELD:
+            # It may have ended in the meantime.
+            with suppress(JobStateWrong):
+                parts.desk.cancel(job.id, now=parts.now())
+    return _describe(parts, parts.shipments.get(DeliveryId(delivery_id), label=label))
 
 
-def _parse_metadata(text: bytes) -> DeliveryMetadata:
+@router.post("/{delivery_id}/retry", responses=responses(errors.DeliveryNotFound))
+def retry_delivery(delivery_id: Name, caller: AnyCaller, parts: Parts) -> DeliveryStatus:
+    """Have done again what failed or was cancelled of a delivery."""
+    label = label_of(caller, Scope.DELIVER)
+    for job in _jobs(parts.shipments.get(DeliveryId(delivery_id), label=label)):
+        if job.state in RETRIED:
+            with suppress(JobStateWrong):
+                retry(parts, job)
+    return _describe(parts, parts.shipments.get(DeliveryId(delivery_id), label=label))
+
+
+async def _read_document(request: Request) -> bytes:
+    text = bytearray()
+    async for piece in request.stream():
+        text += piece
+        if len(text) > _DOCUMENT_MAX_BYTES:
+            raise RequestInvalid("The document is too long.", max_bytes=_DOCUMENT_MAX_BYTES)
+    return bytes(text)
+
+
+def _accept_form(parts: Services, label: str, received: Received) -> Shipment:
+    draft, queue = read_metadata(received.metadata)
+    item = Item(metadata=draft.metadata, master=received.master)
+    return parts.intake.ship([item], label=label, queue=queue)
+
+
+def _accept_document(parts: Services, label: str, text: bytes) -> Shipment:
+    drafts, queue, findings = read_document(text)
+    _require_known(parts, label, drafts, findings)
+    masters = [_find_master(parts, label, draft, findings) for draft in drafts]
+    findings.require_none()
+    items = [
+        Item(metadata=draft.metadata, master=master)
+        for draft, master in zip(drafts, masters, strict=True)
+    ]
+    return parts.intake.ship(items, label=label, queue=queue, warnings=findings.warnings)
+
+
+def _require_known(
+    parts: Services, label: str, drafts: Sequence[Draft], findings: Findings
+) -> None:
+    """Note tracks that come without a master and never had one."""
+    alone = {draft.metadata.isrc: draft for draft in drafts if draft.upload is None}
+    known = parts.tracks.named(label, [isrc for isrc in alone if isrc is not None])
+    for isrc, draft in alone.items():
+        if isrc not in known:
+            missing = TrackNotFound("It has no upload, and none was delivered before.")
+            findings.note(f"{draft.pointer}/upload", missing)
+
+
+def _find_master(parts: Services, label: str, draft: Draft, findings: Findings) -> Incoming | None:
+    if draft.upload is None:
+        return None
     try:
-        return DeliveryMetadata.model_validate_json(json.dumps(json.loads(text)))
-    except (ValueError, RecursionError) as fault:
-        if isinstance(fault, ValidationError):
-            first = fault.errors()[0]
-            where = "/" + "/".join(str(part) for part in first["loc"])
-            raise MetadataInvalid(f"{where}: {first['msg']}.", pointer=where) from fault
-        raise MetadataInvalid("The metadata is no JSON.") from fault
+        return parts.receiver.take(require_upload_id(draft.upload), label)
+    except (errors.NotFound, errors.Conflict) as fault:
+        findings.note(f"{draft.pointer}/upload", fault)
+        return None
 
 
-def _build_metadata(said: DeliveryMetadata) -> Metadata:
-    deals = [_build_deal(place, deal) for place, deal in enumerate(said.rights)]
-    return Metadata(
-        title=said.title,
-        artist=said.artist,
-        isrc=parse_isrc(said.isrc),
-        rights=resolve_deals(deals),
-        album=None if said.album is None else AlbumSaid(**said.album.model_dump()),
+def _jobs(shipment: Shipment) -> list[Job]:
+    return [track.job for track in shipment.tracks if track.job is not None]
+
+
+async def _follow(parts: Services, shipment_id: DeliveryId) -> AsyncIterator[bytes]:
+    told, told_at = "", parts.now()
+    while True:
+        try:
+            status = await to_thread.run_sync(_look, parts, shipment_id)
+        except errors.Unavailable:
+            # What is away for a moment ends nobody's watching.
+            yield b": away\n\n"
+            await asyncio.sleep(_LOOKED_AT_EVERY_S)
+            continue
+        known = _essence(status)
+        if known != told or parts.now() - told_at >= _TOLD_AT_LEAST_EVERY:
+            told, told_at = known, parts.now()
+            yield f"event: status\ndata: {status.model_dump_json()}\n\n".encode()
+        if status.finished_at is not None:
+            return
+        await asyncio.sleep(_LOOKED_AT_EVERY_S)
+
+
+def _look(parts: Services, shipment_id: DeliveryId) -> DeliveryStatus:
+    return _describe(parts, parts.shipments.get(shipment_id, label=None))
+
+
+def _essence(status: DeliveryStatus) -> str:
+    """Return what of a status is worth telling at once."""
+    return repr(
+        [
+            (track.job.state, track.job.stage, track.job.percent, track.job.attempts)
+            for track in status.tracks
+            if track.job is not None
+        ]
     )
 
 
-def _build_deal(place: int, said: DealSaid) -> Deal:
-    pointer = f"/rights/{place}"
-    territories = frozenset(parse_territory(code) for code in said.territories)
-    excluded = frozenset(parse_home(code) for code in said.excluded)
-    if excluded and territories != {WORLDWIDE}:
-        raise MetadataInvalid(
-            f"{pointer}/excluded: only Worldwide can leave something out.",
-            pointer=f"{pointer}/excluded",
+def _describe(parts: Services, shipment: Shipment) -> DeliveryStatus:
+    jobs, now = _jobs(shipment), parts.now()
+    outlooks = parts.desk.outlook(jobs, now=now)
+    ends = [each.ends_at for each in outlooks.values()]
+    ends_at = max((each for each in ends if each is not None), default=None)
+    percents = [100 if job.state.final else job.percent for job in jobs]
+    finished = [job.finished_at for job in jobs]
+    return DeliveryStatus(
+        id=shipment.id,
+        state=_state(jobs),
+        percent=sum(percents) // len(percents) if percents else 100,
+        created_at=shipment.created_at,
+        ends_at=ends_at if None not in ends else None,
+        finished_at=max(
+            (each for each in finished if each is not None), default=shipment.created_at
         )
-    if said.starts_at and said.ends_at and said.ends_at <= said.starts_at:
-        raise MetadataInvalid(
-            f"{pointer}/ends_at: it lies before the begin.", pointer=f"{pointer}/ends_at"
-        )
-    window = Window(
-        starts_at=said.starts_at,
-        ends_at=said.ends_at,
-        uses=tuple(use for use in Use if use in said.uses),
-        max_quality=None if said.max_quality is None else said.max_quality.quality,
+        if None not in finished
+        else None,
+        warnings=[Oddity(pointer=pointer, said=said) for pointer, said in shipment.warnings],
+        tracks=[
+            DeliveredTrack(
+                track_id=track.track_id,
+                isrc=track.isrc,
+                title=track.title,
+                filename=track.filename,
+                job=None
+                if track.job is None
+                else describe_job(track.job, outlooks.get(track.job.id), now),
+            )
+            for track in shipment.tracks
+        ],
     )
-    return Deal(territories=territories, excluded=excluded, window=window)
 
 
-def _status(job: Job) -> JobStatus:
-    return JobStatus(
-        id=job.id,
-        delivery_id=job.delivery_id,
-        track_id=job.track_id,
-        queue=job.queue,
-        state=job.state,
-        stage=job.stage,
-        percent=job.percent,
-        attempts=job.attempts,
-        heartbeat_at=job.heartbeat_at,
-        reason=None if job.reason is None else describe_reason(job.reason),
-        created_at=job.created_at,
-        updated_at=job.updated_at,
-        finished_at=job.finished_at,
-        resembles=[Kin.model_validate(asdict(kin)) for kin in job.resembles],
-    )
+_WORSE = {
+    JobState.RUNNING: DeliveryState.RUNNING,
+    JobState.QUEUED: DeliveryState.QUEUED,
+    JobState.FAILED: DeliveryState.FAILED,
+    JobState.QUARANTINED: DeliveryState.FAILED,
+    JobState.HELD: DeliveryState.HELD,
+    JobState.CANCELLED: DeliveryState.CANCELLED,
+    JobState.DONE: DeliveryState.DONE,
+}
+"""What tracks make of a delivery, what goes before first."""
+
+
+def _state(jobs: Sequence[Job]) -> DeliveryState:
+    states = {job.state for job in jobs}
+    if JobState.QUEUED in states and states & {JobState.DONE, JobState.FAILED}:
+        return DeliveryState.RUNNING
+    return next((_WORSE[state] for state in _WORSE if state in states), DeliveryState.DONE)

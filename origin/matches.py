@@ -20,7 +20,7 @@ from catalogue.nouns import Job, JobId, JobState, TrackId, WorkQueue
 from catalogue.people import Account
 from catalogue.permissions import Action
 from origin.access import SESSION_REFUSALS, AnyListener, Caller, Parts, counted, requires
-from origin.deliveries import Kin
+from origin.jobs import Kin
 from origin.problems import Problem, describe_reason, responses
 from origin.receiving import Received, describe_form, receive
 from origin.services import Services
@@ -109,8 +109,7 @@ async def bring(
     request: Request, response: Response, owner: Owner, listener: AnyListener, parts: Parts
 ) -> Match:
     """Take a file and return where its match stands."""
-    staging = await to_thread.run_sync(parts.store.staging)
-    async with receive(request, staging, parts.max_master_bytes) as received:
+    async with receive(request, parts.store, parts.max_master_bytes) as received:
         job = await to_thread.run_sync(_accept, parts, owner, received)
     response.headers["Location"] = f"/v1/matches/{job.id}"
     return await to_thread.run_sync(_describe, parts, job, listener)

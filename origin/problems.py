@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,10 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from catalogue import errors
 from catalogue.context import current, note
-from catalogue.errors import LatheError
+from catalogue.errors import Fault, LatheError
 from catalogue.nouns import Reason
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,12 @@ class Problem(BaseModel):
     code: str = Field(description="stable; docs/errors.md lists all of them")
     advice: str
     measured: dict[str, str | int | float | bool | None]
+
+
+class InvalidMetadata(Problem):
+    """All that is wrong with what was said of a delivery."""
+
+    faults: list[Fault]
 
 
 def status_of(kind: type[LatheError]) -> int:
@@ -169,6 +177,8 @@ async def _on_known(_: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, LatheError)
     if isinstance(fault, errors.Broken):
         log.error("%s: %s", fault.code, fault.detail, exc_info=fault)
+    if isinstance(fault, errors.MetadataInvalid) and fault.faults:
+        return respond(fault, faults=[asdict(each) for each in fault.faults])
     if isinstance(fault, errors.UrlExpired):
         return respond(fault, refresh_url=f"/v1/tracks/{fault.measured['track']}/manifest")
     return respond(fault)
@@ -188,9 +198,16 @@ async def _on_http(request: Request, fault: Exception) -> JSONResponse:
     if fault.status_code == 405:
         return respond(
             errors.MethodNotSupported(f"{request.method} is not answered.", method=request.method),
-            fault.headers,
+            {"Allow": ", ".join(sorted(_methods_of(request)))},
         )
     return respond(errors.RequestInvalid(f"{fault.detail}."))
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Return what methods the path of a request does answer, by whichever of its routes."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    answering = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in answering for method in route.methods or ()}
 
 
 async def _on_unexpected(_: Request, fault: Exception) -> JSONResponse:

@@ -5,7 +5,7 @@ of a request that fails.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,8 @@ from starlette.requests import ClientDisconnect
 from catalogue.errors import MasterTooLarge, RequestInvalid
 from catalogue.nouns import Sha256
 from storage.faults import not_writable
+from storage.keys import ObjectKey
+from storage.port import ObjectStore
 from workers.intake import Incoming
 
 METADATA_MAX_BYTES = 64 << 10
@@ -58,7 +60,7 @@ def describe_form(said: type[BaseModel]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def receive(request: Request, staging: Path, max_bytes: int) -> AsyncIterator[Received]:
+async def receive(request: Request, store: ObjectStore, max_bytes: int) -> AsyncIterator[Received]:
     """Give what the request's parts ``master`` and ``metadata`` hold.
 
     The file is gone afterwards unless somebody moved it.
@@ -68,7 +70,7 @@ async def receive(request: Request, staging: Path, max_bytes: int) -> AsyncItera
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary or len(boundary) > 200:
         raise RequestInvalid("Send multipart/form-data with the parts master and metadata.")
-    path = staging / uuid4().hex
+    path = await to_thread.run_sync(store.staging) / uuid4().hex
     form = _Form(max_bytes)
     try:
         parser = form.build_parser(boundary)
@@ -84,7 +86,7 @@ async def receive(request: Request, staging: Path, max_bytes: int) -> AsyncItera
             except ClientDisconnect as fault:
                 raise RequestInvalid("The sender hung up before the form's end.") from fault
             await to_thread.run_sync(_write, draft, form)
-        yield form.received(path)
+        yield form.received(lambda key: store.adopt(key, path))
     finally:
         path.unlink(missing_ok=True)
 
@@ -118,16 +120,16 @@ class _Form:
             },
         )
 
-    def received(self, path: Path) -> Received:
+    def received(self, adopt: Callable[[ObjectKey], object]) -> Received:
         missing = {"master", "metadata"} - self._seen
         if missing or not self._complete:
             what = f"the part {sorted(missing)[0]}" if missing else "its end"
             raise RequestInvalid(f"The form lacks {what}.")
         master = Incoming(
             filename=clean_filename(self._filename),
-            path=path,
             size_bytes=self.size_bytes,
             sha256=Sha256(self.sha256.hexdigest()),
+            adopt=adopt,
         )
         return Received(master=master, metadata=bytes(self._metadata))
 

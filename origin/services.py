@@ -9,7 +9,7 @@ from catalogue.auditing import Audits
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
-from catalogue.port import Atlas, Jobs, Keys, Tracks
+from catalogue.port import Atlas, Desk, Jobs, Keys, Shipments, Tracks
 from catalogue.replies import Replies
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
@@ -45,7 +45,9 @@ class Services:
     measures: OriginMeasures
     playbacks: Playbacks
     tracks: Tracks
+    shipments: Shipments
     jobs: Jobs
+    desk: Desk
     intake: Intake
     receiver: Receiver
     replies: Replies

@@ -1,7 +1,7 @@
 """Listeners find tracks here, and get their manifests."""
 
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from catalogue import errors
 from catalogue.errors import RequestInvalid, TrackNotFound, TrackNotReady
 from catalogue.licensing import Grant, Listener, Wish, grant_stream
-from catalogue.nouns import Codec, Quality, RenditionId, Track, TrackId
+from catalogue.nouns import Codec, Credit, CreditRole, Quality, RenditionId, Track, TrackId
 from catalogue.people import Network
 from manifests import dash, hls, json, manifest
 from manifests.manifest import AlbumPlace, Manifest, build_manifest
@@ -102,6 +102,18 @@ def parse_wish(
 Wished = Annotated[Wish, Depends(parse_wish)]
 
 
+class CreditShown(BaseModel):
+    """Who did what."""
+
+    name: str
+    role: CreditRole
+
+
+def show_credits(said: Sequence[Credit]) -> list[CreditShown]:
+    """Return credits as they are shown."""
+    return [CreditShown(name=each.name, role=each.role) for each in said]
+
+
 class TrackSummary(BaseModel):
     """A published track."""
 
@@ -111,6 +123,9 @@ class TrackSummary(BaseModel):
     isrc: str | None = Field(description="null for a listener's own file")
     album_id: str | None
     territories: list[str]
+    credits: list[CreditShown]
+    genres: list[str]
+    explicit: bool | None = Field(description="null: its label has not said")
 
 
 class TrackPage(BaseModel):
@@ -277,4 +292,7 @@ def summarise(track: Track) -> TrackSummary:
         isrc=track.metadata.isrc,
         album_id=track.album_id,
         territories=[right.territory for right in track.metadata.rights],
+        credits=show_credits(track.metadata.details.credits),
+        genres=list(track.metadata.details.genres),
+        explicit=track.metadata.details.explicit,
     )

@@ -15,16 +15,20 @@ from typing import TYPE_CHECKING
 from catalogue.errors import (
     LatheError,
     MasterTooLarge,
+    ObjectNotFound,
     UploadIncomplete,
     UploadJoined,
     UploadNotFound,
     UploadOffsetWrong,
     UploadSizeWrong,
+    UploadSpent,
 )
 from catalogue.nouns import Sha256
 from catalogue.offline import Policies
 from catalogue.uploads import Upload, UploadBounds, UploadId, UploadKind, Uploads
+from storage.keys import ObjectKey
 from storage.port import Appender, UploadStore
+from workers.intake import Incoming
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -296,6 +300,24 @@ class Receiver:
         sha256 = Sha256(digest.hexdigest())
         self._uploads.finish(upload.id, sha256=sha256, now=upload.finished_at)
         return upload, sha256
+
+    def take(self, upload_id: UploadId, label: str) -> Incoming:
+        """Return a finished upload as what may be taken in as a master, more than once.
+
+        Raises what require_whole raises; to adopt it, UploadSpent where nothing of it is kept.
+        """
+        upload, sha256 = self.require_whole(upload_id, label)
+
+        def adopt(key: ObjectKey) -> None:
+            try:
+                self._store.adopt(upload.id, key)
+            except ObjectNotFound as fault:
+                raise UploadSpent("Its master is gone.", upload=upload.id) from fault
+            self._uploads.adopt(upload.id, now=self._now())
+
+        return Incoming(
+            filename=upload.filename, size_bytes=upload.size_bytes or 0, sha256=sha256, adopt=adopt
+        )
 
     def remove(self, upload_id: UploadId, label: str) -> None:
         """End an upload and remove what came of it. Raises UploadNotFound and UploadBusy."""

@@ -40,12 +40,14 @@ from catalogue.database.schema import (
 )
 from catalogue.nouns import (
     AccountId,
+    AlbumDetails,
     AlbumId,
     Metadata,
     Rendition,
     RenditionId,
     Right,
     Track,
+    TrackDetails,
     TrackId,
     Window,
 )
@@ -53,6 +55,8 @@ from catalogue.port import Brief
 
 RENDITION = TypeAdapter(Rendition)
 WINDOWS = TypeAdapter(tuple[Window, ...])
+TRACK_DETAILS = TypeAdapter(TrackDetails)
+ALBUM_DETAILS = TypeAdapter(AlbumDetails)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,6 +261,7 @@ def make_track(row: Row[Any], licensed: Iterable[Right], published: tuple[Rendit
             artist=row.artist,
             isrc=row.isrc if row.owner is None else None,
             rights=tuple(licensed),
+            details=TRACK_DETAILS.validate_python(row.details or {}),
         ),
         renditions=published,
         updated_at=row.updated_at,

@@ -1,10 +1,10 @@
 """What operators see of the job ledger, and how they steer it, in SQL."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, func, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, select, update
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
@@ -13,7 +13,9 @@ from catalogue.database.schema import attempts, drained_queues, jobs
 from catalogue.errors import JobStateWrong
 from catalogue.lifecycle import JobEvent, states_before
 from catalogue.nouns import Attempt, AttemptEnd, Job, JobId, JobState, Reason, WorkQueue
-from catalogue.port import QueueCensus
+from catalogue.port import Outlook, QueueCensus
+
+_LAST = 20
 
 
 class SqlDesk:
@@ -38,6 +40,27 @@ class SqlDesk:
             query = query.where(jobs.c.queue.in_(queues))
         with reading(self._engine) as connection:
             return [build_job(row) for row in connection.execute(query)]
+
+    def outlook(self, jobs: Collection[Job], *, now: datetime) -> dict[JobId, Outlook]:
+        """See Desk.outlook."""
+        going = [job for job in jobs if not job.state.final]
+        if not going:
+            return {}
+        with reading(self._engine) as connection:
+            place = _places(connection, [job for job in going if job.state is JobState.QUEUED])
+            lasts_s = _usual_s(connection)
+            running = _running(connection)
+        found = {}
+        for job in going:
+            ahead = place.get(job.id) if job.state is JobState.QUEUED else None
+            left_s = None
+            if lasts_s is not None and job.state is JobState.RUNNING:
+                left_s = lasts_s * (100 - job.percent) / 100
+            elif lasts_s is not None and ahead is not None:
+                left_s = lasts_s * (ahead // max(1, running.get(job.queue, 0)) + 1)
+            ends_at = None if left_s is None else max(now, job.due_at) + timedelta(seconds=left_s)
+            found[job.id] = Outlook(ahead=ahead, ends_at=ends_at)
+        return found
 
     def attempts(self, job_id: JobId) -> list[Attempt]:
         """See Desk.attempts."""
@@ -157,3 +180,29 @@ class SqlDesk:
             if end is not None and now is not None:
                 end_attempt(connection, row.claim, end, now)
                 leave_holds(connection, job_id, now)
+
+
+def _places(connection: Connection, queued: Collection[Job]) -> dict[JobId, int]:
+    """Return how many jobs wait before each of some."""
+    if not queued:
+        return {}
+    here = and_(jobs.c.state == JobState.QUEUED, jobs.c.queue.in_({job.queue for job in queued}))
+    before = func.row_number().over(partition_by=jobs.c.queue, order_by=(jobs.c.due_at, jobs.c.id))
+    waiting_now = select(jobs.c.id, before.label("place")).where(here).subquery()
+    own = select(waiting_now).where(waiting_now.c.id.in_([job.id for job in queued]))
+    return {JobId(job_id): place - 1 for job_id, place in connection.execute(own)}
+
+
+def _usual_s(connection: Connection) -> float | None:
+    """Return how long the last jobs took that ended well; None when there are none."""
+    ended_well = select(attempts.c.started_at, attempts.c.ended_at).where(
+        attempts.c.ending == AttemptEnd.DONE, attempts.c.ended_at.is_not(None)
+    )
+    last = connection.execute(ended_well.order_by(attempts.c.number.desc()).limit(_LAST)).all()
+    took = [(row.ended_at - row.started_at).total_seconds() for row in last]
+    return sum(took) / len(took) if took else None
+
+
+def _running(connection: Connection) -> dict[str, int]:
+    count = select(jobs.c.queue, func.count()).where(jobs.c.state == JobState.RUNNING)
+    return {row[0]: row[1] for row in connection.execute(count.group_by(jobs.c.queue))}

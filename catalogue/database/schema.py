@@ -73,6 +73,7 @@ albums = Table(
     Column("title", Text, nullable=False),
     # Raised with every change to what stands on it, and in which order.
     Column("edition", Integer, nullable=False, server_default="0"),
+    Column("details", JSON(none_as_null=True)),
     UniqueConstraint("label", "upc"),
 )
 
@@ -92,6 +93,7 @@ tracks = Table(
     Column("number", Integer),
     # Raised with every change to the track.
     Column("edition", Integer, nullable=False, server_default="0"),
+    Column("details", JSON(none_as_null=True)),
     UniqueConstraint("label", "isrc"),
 )
 
@@ -236,6 +238,28 @@ attempts = Table(
     Column("ended_at", Instant),
     Column("ending", String(12)),
     Column("code", String(60)),
+)
+
+# What a label sent in one call; the deliveries of masters in it have its id, and their place.
+shipments = Table(
+    "shipments",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("label", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("warnings", JSON, nullable=False),
+    Index(None, "label", "id"),
+)
+
+shipment_tracks = Table(
+    "shipment_tracks",
+    tables,
+    Column("shipment_id", ForeignKey("shipments.id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("track_id", ForeignKey("tracks.id"), nullable=False, index=True),
+    Column("isrc", String(12), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("job_id", ForeignKey("jobs.id"), index=True),
 )
 
 drained_queues = Table(

@@ -1,7 +1,6 @@
 """Tracks, deliveries and renditions in SQL."""
 
-import base64
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -11,38 +10,39 @@ from sqlalchemy import (
     Engine,
     Row,
     and_,
-    delete,
     exists,
-    insert,
     or_,
     select,
     update,
 )
 
-from catalogue.auditing import Deed, Detail, record
-from catalogue.database.announcing import announce_album, announce_track
+from catalogue.auditing import Deed, record
+from catalogue.database.accepting import (
+    claim_tracks,
+    enter_delivery,
+    keep_delivery,
+    keep_track,
+    read_rights,
+)
+from catalogue.database.announcing import announce_track
 from catalogue.database.audits import keep
 from catalogue.database.briefs import (
+    ALBUM_DETAILS,
     RENDITION,
-    WINDOWS,
     Made,
     keep_made,
-    make_right,
     make_track,
     read_briefs,
     read_faces,
     read_listed,
 )
-from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.engine import reading, writing
 from catalogue.database.jobs import read_job
 from catalogue.database.schema import (
     albums,
-    deliveries,
     features,
-    jobs,
     masters,
     renditions,
-    rights,
     track_renditions,
     tracks,
 )
@@ -50,20 +50,16 @@ from catalogue.errors import AlbumNotFound, TrackNotFound
 from catalogue.nouns import (
     Album,
     AlbumId,
-    AlbumSaid,
     Delivery,
     Features,
     Job,
     JobId,
-    JobState,
     Metadata,
     Rendition,
     RenditionId,
-    Right,
     Sha256,
     Track,
     TrackId,
-    WorkQueue,
 )
 from catalogue.port import Brief, HeardMaster
 
@@ -88,39 +84,19 @@ class SqlTracks:
 
     def accept(self, delivery: Delivery, metadata: Metadata, job_id: JobId) -> Job:
         """See Tracks.accept."""
-        now = delivery.created_at
         with writing(self._engine) as connection:
-            track_id = _keep_track(connection, delivery, metadata)
-            connection.execute(
-                insert(deliveries).values(
-                    id=delivery.id,
-                    label=delivery.label,
-                    track_id=track_id,
-                    master_sha256=delivery.master_sha256,
-                    filename=delivery.filename,
-                    size_bytes=delivery.size_bytes,
-                    created_at=now,
-                    queue=delivery.queue,
-                    owner=delivery.owner,
-                )
-            )
-            connection.execute(
-                insert(jobs).values(
-                    id=job_id,
-                    delivery_id=delivery.id,
-                    track_id=track_id,
-                    queue=_queue_for(connection, delivery),
-                    state=JobState.QUEUED,
-                    stage="wait",
-                    percent=0,
-                    attempts=0,
-                    silences=0,
-                    due_at=now,
-                    created_at=now,
-                    updated_at=now,
-                )
-            )
+            entry = enter_delivery(delivery, metadata)
+            claim_tracks(connection, [entry])
+            track_id = keep_track(connection, entry)
+            keep_delivery(connection, delivery, track_id, job_id)
             return read_job(connection, job_id)
+
+    def named(self, label: str, isrcs: Collection[str]) -> dict[str, TrackId]:
+        """See Tracks.named."""
+        own = and_(tracks.c.label == label, tracks.c.isrc.in_(isrcs))
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(tracks.c.isrc, tracks.c.id).where(own))
+            return {row.isrc: TrackId(row.id) for row in rows}
 
     def get(self, track_id: TrackId) -> Track:
         """See Tracks.get."""
@@ -184,12 +160,13 @@ class SqlTracks:
             found = connection.execute(on_it.order_by(*_IN_ORDER)).all()
             if row is None or not found:
                 raise AlbumNotFound("No album has this id.", album=str(album_id)[:60])
-            licensed = _read_rights(connection, [each.id for each in found])
+            licensed = read_rights(connection, [each.id for each in found])
         return Album(
             id=AlbumId(row.id),
             label=row.label,
             upc=row.upc,
             title=row.title,
+            details=ALBUM_DETAILS.validate_python(row.details or {}),
             tracks=tuple(make_track(each, licensed[each.id], ()) for each in found),
         )
 
@@ -267,17 +244,22 @@ class SqlTracks:
 
     def heard_from(self, masters: Collection[Sha256]) -> list[tuple[Sha256, Track]]:
         """See Tracks.heard_from."""
-        query = (
-            select(tracks, renditions.c.master_sha256)
-            .join(track_renditions, track_renditions.c.track_id == tracks.c.id)
+        heard = (
+            select(track_renditions.c.track_id, renditions.c.master_sha256)
             .join(renditions, renditions.c.id == track_renditions.c.rendition_id)
-            .where(renditions.c.master_sha256.in_(masters), tracks.c.owner.is_(None))
+            .where(renditions.c.master_sha256.in_(masters))
             .distinct()
+            .subquery()
+        )
+        query = (
+            select(tracks, heard.c.master_sha256)
+            .join(heard, heard.c.track_id == tracks.c.id)
+            .where(tracks.c.owner.is_(None))
             .order_by(tracks.c.id)
         )
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
-            licensed = _read_rights(connection, [row.id for row in rows])
+            licensed = read_rights(connection, [row.id for row in rows])
             return [
                 (Sha256(row.master_sha256), make_track(row, licensed.get(row.id, []), ()))
                 for row in rows
@@ -303,68 +285,6 @@ def _not_found(track_id: TrackId) -> TrackNotFound:
     return TrackNotFound("No track has this id.", track=str(track_id)[:60])
 
 
-def _queue_for(connection: Connection, delivery: Delivery) -> WorkQueue:
-    pressed = select(masters.c.sha256).where(masters.c.sha256 == delivery.master_sha256)
-    return delivery.queue if connection.execute(pressed).first() is None else WorkQueue.LIGHT
-
-
-def _keep_track(connection: Connection, delivery: Delivery, metadata: Metadata) -> TrackId:
-    """Make the delivery's track, or bring the one with its ISRC up to date; return its id."""
-    album = metadata.album
-    isrc = metadata.isrc or _name_file(delivery.master_sha256)
-    named = (tracks.c.label == delivery.label) & (tracks.c.isrc == isrc)
-    name = {"label": delivery.label, "isrc": isrc, "owner": delivery.owner}
-    said = {"title": metadata.title, "artist": metadata.artist, "updated_at": delivery.created_at}
-    insert_new(connection, tracks, {"id": delivery.track_id} | name | said)
-    known = select(tracks.c.id, tracks.c.album_id).where(named).with_for_update()
-    track_id, left = connection.execute(known).one()
-    place = {
-        "album_id": None if album is None else _keep_album(connection, delivery, album),
-        "disc": None if album is None else album.disc,
-        "number": None if album is None else album.number,
-    }
-    connection.execute(update(tracks).where(named).values(**said, **place))
-    announce_track(connection, track_id)
-    for album_id in sorted({str(each) for each in (left, place["album_id"]) if each is not None}):
-        announce_album(connection, album_id)
-    before = _read_rights(connection, [track_id])[track_id]
-    if before != sorted(metadata.rights, key=lambda right: right.territory):
-        told: dict[str, Detail] = {
-            "before": _write_rights(before),
-            "after": _write_rights(metadata.rights),
-        }
-        entry = record(Deed.RIGHTS_SET, track_id, now=delivery.created_at, **told)
-        keep(connection, entry)
-    connection.execute(delete(rights).where(rights.c.track_id == track_id))
-    rows = [
-        {
-            "track_id": track_id,
-            "territory": right.territory,
-            "windows": WINDOWS.dump_python(right.windows, mode="json"),
-        }
-        for right in metadata.rights
-    ]
-    connection.execute(insert(rights), rows)
-    return TrackId(track_id)
-
-
-def _keep_album(connection: Connection, delivery: Delivery, said: AlbumSaid) -> str:
-    """Make the album that a delivery is on, or bring it up to date; return its id."""
-    # Like the delivery's track, it is new unless the label named it before.
-    album_id = delivery.track_id.replace("trk_", "alb_", 1)
-    named = (albums.c.label == delivery.label) & (albums.c.upc == said.upc)
-    row = {"id": album_id, "label": delivery.label, "upc": said.upc, "title": said.title}
-    insert_new(connection, albums, row)
-    connection.execute(update(albums).where(named).values(title=said.title))
-    return str(connection.execute(select(albums.c.id).where(named)).scalar_one())
-
-
-def _name_file(master_sha256: Sha256) -> str:
-    """Return what stands in the place of an ISRC where an owner's file has none: 60 bits of it."""
-    digest = bytes.fromhex(master_sha256[:16])
-    return base64.b32encode(digest)[:12].decode()
-
-
 def _build_heard(row: Row[Any]) -> HeardMaster:
     return HeardMaster(
         master_sha256=Sha256(row.master_sha256),
@@ -378,18 +298,4 @@ def _build_heard(row: Row[Any]) -> HeardMaster:
 
 
 def _build_track(connection: Connection, row: Row[Any], published: tuple[Rendition, ...]) -> Track:
-    return make_track(row, _read_rights(connection, [row.id])[row.id], published)
-
-
-def _read_rights(connection: Connection, track_ids: Collection[str]) -> dict[str, list[Right]]:
-    """Return the rights of some tracks."""
-    query = select(rights).where(rights.c.track_id.in_(track_ids))
-    found: dict[str, list[Right]] = {track_id: [] for track_id in track_ids}
-    for row in connection.execute(query.order_by(rights.c.territory)):
-        found[row.track_id].append(make_right(row))
-    return found
-
-
-def _write_rights(licensed: Iterable[Right]) -> list[str]:
-    """Return rights as the audit trail tells them: a territory, and its windows in JSON."""
-    return [f"{right.territory} {WINDOWS.dump_json(right.windows).decode()}" for right in licensed]
+    return make_track(row, read_rights(connection, [row.id])[row.id], published)

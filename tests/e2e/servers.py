@@ -348,9 +348,10 @@ def wait_for_job(
 
 
 def accepted(answer: httpx.Response) -> str:
-    """Return the id of the job that a delivery was answered with."""
+    """Return the id of the job that presses the one master of a delivery."""
     assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
+    [track] = answer.json()["tracks"]
+    return str(track["job"]["id"])
 
 
 class Listener:

@@ -69,12 +69,12 @@ def test_keys_of_others_are_others(plant: Plant, label: httpx.Client) -> None:
     with plant.client(plant.make_key("another")) as other:
         first, second = send(label, key), send(other, key)
     assert (first.status_code, second.status_code) == (202, 202)
-    assert first.json()["track_id"] != second.json()["track_id"]
+    assert first.json()["tracks"][0]["track_id"] != second.json()["tracks"][0]["track_id"]
 
 
 def test_what_was_refused_may_be_sent_again(plant: Plant, label: httpx.Client) -> None:
     key = uuid4().hex
-    require_problem(send(label, key, isrc="?"), errors.IsrcInvalid)
+    require_problem(send(label, key, isrc="?"), errors.MetadataInvalid)
     assert send(label, key).status_code == 202
 
 

@@ -85,12 +85,12 @@ AS_FORM = WHOLE["headers"]
 LONG_HEADER = b'--edge\r\nContent-Disposition: form-data; name="' + b"x" * 9000 + b'"\r\n\r\n'
 
 DELIVERIES: dict[str, tuple[dict[str, Any], type[LatheError]]] = {
-    "isrc too short": (said(isrc="ZZLTH26"), errors.IsrcInvalid),
-    "isrc with a wrong letter": (said(isrc="ZZLTH26O0001"), errors.IsrcInvalid),
-    "isrc empty": (said(isrc=""), errors.IsrcInvalid),
-    "territory of no country": (said(territories=["ZZ"]), errors.TerritoryUnknown),
-    "territory of three letters": (said(territories=["USA"]), errors.TerritoryUnknown),
-    "one territory of several": (said(territories=["US", "Mars"]), errors.TerritoryUnknown),
+    "isrc too short": (said(isrc="ZZLTH26"), errors.MetadataInvalid),
+    "isrc with a wrong letter": (said(isrc="ZZLTH26O0001"), errors.MetadataInvalid),
+    "isrc empty": (said(isrc=""), errors.MetadataInvalid),
+    "territory of no country": (said(territories=["ZZ"]), errors.MetadataInvalid),
+    "territory of three letters": (said(territories=["USA"]), errors.MetadataInvalid),
+    "one territory of several": (said(territories=["US", "Mars"]), errors.MetadataInvalid),
     "no territories": (said(territories=[]), errors.MetadataInvalid),
     "301 territories": (said(rights=[{"territories": ["US"] * 301}]), errors.MetadataInvalid),
     "territories no list": (said(rights=[{"territories": "US"}]), errors.MetadataInvalid),
@@ -120,7 +120,8 @@ DELIVERIES: dict[str, tuple[dict[str, Any], type[LatheError]]] = {
     "form empty": ({"content": b"", "headers": AS_FORM}, errors.RequestInvalid),
     "form is noise": ({"content": b"\0\1\2" * 99, "headers": AS_FORM}, errors.RequestInvalid),
     "a header too long": ({"content": LONG_HEADER, "headers": AS_FORM}, errors.RequestInvalid),
-    "no form at all": ({"json": metadata_of()}, errors.RequestInvalid),
+    "neither a form nor a document": ({"content": b"x"}, errors.MediaTypeUnsupported),
+    "a document of a form": ({"json": metadata_of()}, errors.MetadataInvalid),
     "form without a boundary": (
         {**WHOLE, "headers": {"Content-Type": "multipart/form-data"}},
         errors.RequestInvalid,
@@ -146,6 +147,7 @@ def test_what_is_wrong_with_metadata_is_pointed_at(label: httpx.Client) -> None:
     answer = label.post("/v1/deliveries", **said(rights=[{"territories": ["US", 1]}]))
     problem = require_problem(answer, errors.MetadataInvalid)
     assert problem["measured"] == {"pointer": "/rights/0/territories/1"}
+    assert [fault["pointer"] for fault in problem["faults"]] == ["/rights/0/territories/1"]
 
 
 @pytest.mark.parametrize("master_bytes", [10_001, 8_000_000])
@@ -321,8 +323,8 @@ def require_documented(
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", "/v1/deliveries", {"POST"}),
-        ("PUT", "/v1/deliveries", {"POST"}),
+        ("DELETE", "/v1/deliveries", {"GET", "POST"}),
+        ("PUT", "/v1/deliveries", {"GET", "POST"}),
         ("POST", "/v1/jobs/none", {"GET"}),
         ("DELETE", "/v1/tracks", {"GET"}),
         ("POST", "/v1/tracks/none/manifest", {"GET", "HEAD"}),

@@ -9,7 +9,10 @@ import pytest
 from fastapi import Request
 
 from catalogue.errors import LatheError, MasterTooLarge, OutputNotWritable, RequestInvalid
+from catalogue.nouns import Sha256
 from origin.receiving import METADATA_MAX_BYTES, receive
+from storage.keys import master_key
+from storage.local import LocalStore
 
 BOUNDARY = "a-boundary-7f"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -50,7 +53,7 @@ def pieces_of(body: bytes, size_bytes: int) -> Iterator[dict[str, Any]]:
 
 
 def post(
-    staging: Path,
+    root: Path,
     body: bytes,
     *,
     content_type: str = FORM,
@@ -70,8 +73,9 @@ def post(
     async def run() -> Kept:
         headers = [(b"content-type", content_type.encode())] if content_type else []
         request = Request({"type": "http", "method": "POST", "headers": headers}, next_message)
-        async with receive(request, staging, max_bytes) as received:
-            file = received.master.path.read_bytes()
+        async with receive(request, LocalStore(root), max_bytes) as received:
+            [draft] = (root / ".drafts").iterdir()
+            file = draft.read_bytes()
             return Kept(
                 filename=received.master.filename,
                 size_bytes=received.master.size_bytes,
@@ -83,7 +87,7 @@ def post(
     try:
         return asyncio.run(run())
     finally:
-        assert not staging.exists() or list(staging.iterdir()) == []
+        assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
 def refused(staging: Path, body: bytes, kind: type[LatheError], **options: Any) -> LatheError:
@@ -122,9 +126,8 @@ def test_a_master_may_be_empty(tmp_path: Path) -> None:
     assert kept.sha256 == hashlib.sha256(b"").hexdigest()
 
 
-def test_a_file_that_was_moved_away_stays(tmp_path: Path) -> None:
-    staging, kept = tmp_path / "staging", tmp_path / "kept"
-    staging.mkdir()
+def test_a_file_that_was_adopted_stays(tmp_path: Path) -> None:
+    store, key = LocalStore(tmp_path), master_key(Sha256(hashlib.sha256(MASTER).hexdigest()))
 
     async def run() -> None:
         waiting = pieces_of(GOOD, 1000)
@@ -134,12 +137,12 @@ def test_a_file_that_was_moved_away_stays(tmp_path: Path) -> None:
 
         headers = [(b"content-type", FORM.encode())]
         request = Request({"type": "http", "method": "POST", "headers": headers}, next_message)
-        async with receive(request, staging, 1 << 20) as received:
-            received.master.path.rename(kept)
+        async with receive(request, store, 1 << 20) as received:
+            received.master.adopt(key)
 
     asyncio.run(run())
-    assert kept.read_bytes() == MASTER
-    assert list(staging.iterdir()) == []
+    assert store.read(key) == MASTER
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [store.path(key)]
 
 
 # --------------------------------------------------------------------------- limits
@@ -271,5 +274,7 @@ def test_a_sender_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_away_says_so(tmp_path: Path) -> None:
-    fault = refused(tmp_path / "no-such-folder", GOOD, OutputNotWritable)
-    assert fault.measured == {"errno": "ENOENT"}
+    away = tmp_path / "away"
+    away.symlink_to(away)
+    fault = refused(away, GOOD, OutputNotWritable)
+    assert fault.measured == {"errno": "EEXIST"}

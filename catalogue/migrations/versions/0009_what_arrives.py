@@ -1,4 +1,4 @@
-"""Uploads, and what creating requests were answered with."""
+"""Uploads, shipments, and what creating requests were answered with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,37 @@ down_revision = "0008"
 
 def upgrade() -> None:
     """Apply."""
+    for table in ("albums", "tracks"):
+        with op.batch_alter_table(table, schema=None) as batch_op:
+            batch_op.add_column(sa.Column("details", sa.JSON(none_as_null=True), nullable=True))
+    op.create_table(
+        "shipments",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("warnings", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shipments")),
+    )
+    op.create_index(op.f("ix_shipments_label_id"), "shipments", ["label", "id"])
+    op.create_table(
+        "shipment_tracks",
+        sa.Column("shipment_id", sa.String(length=40), nullable=False),
+        sa.Column("place", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("track_id", sa.String(length=40), nullable=False),
+        sa.Column("isrc", sa.String(length=12), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.String(length=40), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["shipment_id"], ["shipments.id"], name=op.f("fk_shipment_tracks_shipment_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["track_id"], ["tracks.id"], name=op.f("fk_shipment_tracks_track_id")
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_shipment_tracks_job_id")),
+        sa.PrimaryKeyConstraint("shipment_id", "place", name=op.f("pk_shipment_tracks")),
+    )
+    for column in ("job_id", "track_id"):
+        op.create_index(op.f(f"ix_shipment_tracks_{column}"), "shipment_tracks", [column])
     op.create_table(
         "uploads",
         sa.Column("id", sa.String(length=40), nullable=False),
