@@ -52,7 +52,7 @@ class SqlDesk:
             running = _running(connection)
         found = {}
         for job in going:
-            ahead = place.get(job.id) if job.state is JobState.QUEUED else None
+            ahead = place.get(job.id, 0) if job.state is JobState.QUEUED else None
             left_s = None
             if lasts_s is not None and job.state is JobState.RUNNING:
                 left_s = lasts_s * (100 - job.percent) / 100

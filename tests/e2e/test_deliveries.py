@@ -349,7 +349,7 @@ def test_a_delivery_is_cancelled_and_done_again(plant: Plant, label: httpx.Clien
         assert label.post(f"/v1/jobs/{job_id}/retry").json()["state"] == "queued"
         require_problem(label.post(f"/v1/jobs/{job_id}/retry"), errors.JobStateWrong)
     finally:
-        plant.run("jobs", "resume", "--queue", "urgent")
+        plant.run("jobs", "drain", "--queue", "urgent", "--resume")
     assert wait_for_job(label, job_id)["state"] == "done"
     with plant.client(plant.make_key("other")) as other:
         require_problem(other.post(f"{url}/cancel"), errors.DeliveryNotFound)
