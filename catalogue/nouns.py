@@ -12,6 +12,8 @@ from typing import Annotated, NewType
 
 from pydantic import Field
 
+from catalogue.quality import QualityReport
+
 TrackId = NewType("TrackId", str)
 AlbumId = NewType("AlbumId", str)
 JobId = NewType("JobId", str)
@@ -315,7 +317,7 @@ class Resemblance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pressing:
-    """All that pressing one master gave."""
+    """All that pressing one master gave; ``quality`` is None for one that was pressed long ago."""
 
     master: Master
     decoded: Decoded
@@ -323,6 +325,7 @@ class Pressing:
     fingerprint: Fingerprint
     renditions: tuple[Rendition, ...]
     refused: tuple[TierRefused, ...]
+    quality: QualityReport | None = None
 
 
 class WorkQueue(StrEnum):

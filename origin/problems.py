@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
 from catalogue import errors
 from catalogue.context import current, note
@@ -20,6 +20,7 @@ from catalogue.nouns import Reason
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 STATUSES: Mapping[type[LatheError], int] = {
     errors.InvalidInput: 422,
@@ -205,9 +206,12 @@ async def _on_http(request: Request, fault: Exception) -> JSONResponse:
 
 def _methods_of(request: Request) -> set[str]:
     """Return what methods the path of a request does answer, by whichever of its routes."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
-    answering = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in answering for method in route.methods or ()}
+
+    def is_answered(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.router.routes)
+
+    return {method for method in _METHODS if is_answered(method)}
 
 
 async def _on_unexpected(_: Request, fault: Exception) -> JSONResponse:

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from catalogue.nouns import Features, Fingerprint, Master
+from catalogue.quality import QualityReport
 from pipeline.hearing.fingerprint import Fingerprinter, build_fingerprint
 from pipeline.hearing.listener import Heard, Listener
 from pipeline.loudness import Loudness, LoudnessMeter
+from pipeline.pcm import FULL_SCALES, PcmRows
+from pipeline.quality.drawings import Drawings
+from pipeline.quality.inspector import Inspector
 from pipeline.transcode import decode_master, pcm_bits
 
 
@@ -21,6 +27,8 @@ class Analysed:
     heard: Heard
     loudness: Loudness
     fingerprint: Fingerprint
+    quality: QualityReport
+    drawings: Drawings
 
     def features(self) -> Features:
         """Return what the catalogue keeps of what was heard."""
@@ -32,9 +40,12 @@ class Analysis:
 
     def __init__(self, master: Master, spool: IO[bytes]) -> None:
         self._listener, self._printer = Listener(spool), Fingerprinter()
+        bits, channels = pcm_bits(master), master.channels
+        self._rows = PcmRows(channels=channels, bits=bits)
         self._meter = LoudnessMeter(
-            rate_hz=master.rate_hz, channels=master.channels, bits=pcm_bits(master)
+            rate_hz=master.rate_hz, channels=channels, full_scale=FULL_SCALES[bits]
         )
+        self._inspector = Inspector(master, bits=bits)
 
     def listen(self, data: bytes) -> None:
         """Take the next bytes of sound: float32, mono, 22.05 kHz."""
@@ -43,14 +54,26 @@ class Analysis:
 
     def meter(self, data: bytes) -> None:
         """Take the next bytes of the master's own PCM."""
-        self._meter.feed(data)
+        rows = self._rows.feed(data)
+        self._meter.feed(rows.astype(np.float32))
+        self._inspector.feed(rows)
 
     def finish(self) -> Analysed:
         """Return what came of it; nothing can be fed afterwards."""
+        loudness = self._meter.finish()
+        quality = self._inspector.finish(loudness)
         return Analysed(
             heard=self._listener.finish(),
-            loudness=self._meter.finish(),
+            loudness=loudness,
             fingerprint=build_fingerprint(self._printer.finish()),
+            quality=quality,
+            drawings=Drawings(
+                rate_hz=quality.rate_hz,
+                samples=quality.samples,
+                waveform=self._inspector.waveform(),
+                short_terms_lufs=self._meter.short_terms_lufs(),
+                spectrogram_db=self._inspector.spectrogram_db(),
+            ),
         )
 
 

@@ -4,6 +4,7 @@ Momentary loudness is measured every 10 ms, finer than the 100 ms that gating as
 loudest 400 ms are found wherever they begin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,6 @@ _RANGE_PERCENTILES = (10, 95)
 _SHELF_HZ, _SHELF_DB, _SHELF_Q = 1681.974450955533, 3.999843853973347, 0.7071752369554196
 _PASS_HZ, _PASS_Q = 38.13547087602444, 0.5003270373238773
 _OFFSET_LU = -0.691
-# Of numbers of two bytes, and of three that are shifted to the top of four.
-_FULL_SCALES = {2: 2.0**15, 3: 2.0**31}
-
 _RESPONSE_S = 0.17
 
 Floats = npt.NDArray[np.float32]
@@ -43,16 +41,23 @@ class Loudness:
 
 
 class LoudnessMeter:
-    """Takes a master's PCM (16 or 24 bit, little endian, interleaved) as it is decoded.
+    """Takes sound as it is decoded; full scale is ``full_scale``.
 
-    Memory grows by 160 bytes for each second of music.
+    ``weights`` are those of BS.1770 for each channel, 1 unless they are given. Memory grows by 160
+    bytes for each second of music.
     """
 
-    def __init__(self, *, rate_hz: int, channels: int, bits: int) -> None:
-        self._bytes, self._frame_bytes = bits // 8, bits // 8 * channels
+    def __init__(
+        self,
+        *,
+        rate_hz: int,
+        channels: int,
+        full_scale: float,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         self._step_samples = rate_hz // _STEPS_HZ
+        self._scale = np.asarray(weights or [1.0] * channels) / full_scale**2
         self._weighting = _Weighting(rate_hz, channels)
-        self._rest = b""
         self._weighted = np.zeros((channels, 0), np.float32)
         self._steps = np.zeros(0)
         self._momentary_max = self._short_term_max = 0.0
@@ -60,15 +65,14 @@ class LoudnessMeter:
         self._short_terms: list[Doubles] = []
         self._counted = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes of PCM, cut anywhere."""
-        data = self._rest + data
-        whole = len(data) - len(data) % self._frame_bytes
-        self._rest = data[whole:]
-        if whole:
-            numbers = _to_numbers(data[:whole], self._bytes)
-            rows = numbers.reshape(-1, self._frame_bytes // self._bytes).T
-            self._take_weighted(self._weighting.feed(rows.astype(np.float32, order="C")))
+    def feed(self, sound: Floats) -> None:
+        """Take the next samples, a row for each channel."""
+        self._take_weighted(self._weighting.feed(sound))
+
+    def short_terms_lufs(self) -> Doubles:
+        """Return the loudness of the 3 s that end every 100 ms, from the third second on."""
+        found = np.concatenate(self._short_terms) if self._short_terms else np.zeros(0)
+        return _to_lufs(found)
 
     def _take_weighted(self, sound: Floats) -> None:
         sound = np.concatenate([self._weighted, sound], axis=1)
@@ -76,8 +80,8 @@ class LoudnessMeter:
         self._weighted = sound[:, whole:].copy()
         if whole:
             steps = sound[:, :whole].reshape(len(sound), -1, self._step_samples)
-            power = np.einsum("cij,cij->i", steps, steps, dtype=np.float64)
-            self._take(power / (self._step_samples * _FULL_SCALES[self._bytes] ** 2))
+            power = np.einsum("cij,cij->ci", steps, steps, dtype=np.float64)
+            self._take(self._scale @ power / self._step_samples)
 
     def finish(self) -> Loudness:
         """Return how loud it was; what is left of the last 10 ms is not counted.
@@ -144,15 +148,6 @@ def _or_nothing(mean_square: float) -> float | None:
 
 def _to_lufs(mean_square: Doubles | np.float64) -> Doubles:
     return np.asarray(_OFFSET_LU + 10 * np.log10(np.maximum(mean_square, 1e-30)))
-
-
-def _to_numbers(data: bytes, width: int) -> npt.NDArray[np.integer]:
-    """Return PCM as numbers, full scale as ``_FULL_SCALES`` has it."""
-    if width == 2:
-        return np.frombuffer(data, "<i2")
-    # Four bytes are read every three; the last one, which is the next number's, is shifted out.
-    count = len(data) // 3
-    return np.ndarray((count,), "<i4", data + b"\0", strides=(3,)) << 8
 
 
 class _Weighting:

@@ -26,23 +26,25 @@ def decode_joined(rendition: Rendition, pieces: Iterable[bytes]) -> Decoded:
         size_bytes += len(data)
 
     width = 2 if rendition.bits == 16 else 3
-    stream_joined(pieces, take, width=width)
+    stream_joined(pieces, take, pcm_format=f"s{8 * width}le")
     return Decoded(
         samples=size_bytes // (width * rendition.channels), pcm_sha256=Sha256(digest.hexdigest())
     )
 
 
-def stream_joined(pieces: Iterable[bytes], take: Callable[[bytes], None], *, width: int) -> None:
-    """Decode joined ``pieces`` and give ``take`` the PCM as it comes.
+def stream_joined(
+    pieces: Iterable[bytes], take: Callable[[bytes], None], *, pcm_format: str
+) -> None:
+    """Decode joined ``pieces`` and give ``take`` the PCM as it comes, interleaved.
 
-    It is interleaved, little-endian and signed, of ``width`` bytes a sample: 2 or 3. Raises
-    MasterCorrupt when the decoder complains.
+    ``pcm_format`` is what ffmpeg calls it: s16le, s24le or f32le, which holds what exceeds full
+    scale. Raises MasterCorrupt when the decoder complains.
     """
     with ffmpeg.open_pipes(2) as (source, sink):
         command = ffmpeg.Command(
             arguments=[
                 *("-xerror", "-err_detect", "crccheck+explode", "-i", f"pipe:{source.read_end}"),
-                *("-map", "0:a:0", "-f", f"s{8 * width}le", f"pipe:{sink.write_end}"),
+                *("-map", "0:a:0", "-f", pcm_format, f"pipe:{sink.write_end}"),
             ],
             source=source,
             sinks=[sink],

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalogue.errors import EncoderInexact, NoTierEarned
@@ -25,6 +25,7 @@ from pipeline.cutting.mp4_chunks import Mp4Cutter
 from pipeline.cutting.ogg_chunks import OggCutter
 from pipeline.lanes import plan_lanes
 from pipeline.master import probe_master
+from pipeline.quality.tiers import measure_tiers
 from pipeline.recipe import Recipe, plan_recipe
 from pipeline.transcode import transcode
 from storage.keys import rendition_key
@@ -109,15 +110,18 @@ def press(
     kept, empty = _sort_out_empty(master, plan.recipes, decoded.samples)
     if not kept:
         raise _no_tier([*plan.refused, *empty])
+    renditions = tuple(
+        _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
+    )
+    peaks = measure_tiers(renditions, store, lanes=lanes)
     return Pressing(
         master=master,
         decoded=decoded,
         features=analysed.features(),
         fingerprint=analysed.fingerprint,
-        renditions=tuple(
-            _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
-        ),
+        renditions=renditions,
         refused=(*plan.refused, *empty),
+        quality=replace(analysed.quality, tiers=peaks),
     )
 
 

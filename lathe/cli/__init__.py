@@ -13,6 +13,7 @@ from lathe.logs import set_up
 
 _COMMANDS = {
     "transcode": "Press masters into a folder, without any server.",
+    "check": "Measure masters, and say whether they would be taken.",
     "features": "Say what is heard in masters: tempo, key and scores.",
     "match": "Know files again that were published before.",
     "rehear": "Hear published masters again, by new recipes.",

@@ -59,7 +59,7 @@ def _decode(said: Said, pieces: Iterator[bytes], sound: IO[bytes]) -> None:
 
     sound.write(_header(said, width))
     try:
-        stream_joined(give(), take, width=width)
+        stream_joined(give(), take, pcm_format=f"s{8 * width}le")
     finally:
         if fault is not None:
             raise fault

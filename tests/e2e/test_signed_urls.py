@@ -19,7 +19,8 @@ from tests.e2e.test_problems import FACES, raw, require_problem
 
 ORIGIN_OF_A_PAGE = {"Origin": "https://player.example"}
 EXPOSED = {"Content-Length", "Content-Range", "Date", "ETag", "Location", "Retry-After"}
-EXPOSED |= {"RateLimit", "RateLimit-Policy", "X-Request-Id"}
+EXPOSED |= {"RateLimit", "RateLimit-Policy", "X-Request-Id", "Tus-Resumable"}
+EXPOSED |= {"Upload-Expires", "Upload-Length", "Upload-Metadata", "Upload-Offset"}
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 

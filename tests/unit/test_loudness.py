@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.loudness import Loudness, LoudnessMeter
+from pipeline.pcm import FULL_SCALES, PcmRows
 
 RATE_HZ = 48_000
 Sound = npt.NDArray[np.float64]
@@ -28,10 +29,11 @@ def tones(*parts: tuple[float | None, float], rate_hz: int = RATE_HZ) -> Sound:
 def measure(
     *channels: Sound, rate_hz: int = RATE_HZ, bits: int = 24, pieces: int = 1 << 16
 ) -> Loudness:
-    meter = LoudnessMeter(rate_hz=rate_hz, channels=len(channels), bits=bits)
+    meter = LoudnessMeter(rate_hz=rate_hz, channels=len(channels), full_scale=FULL_SCALES[bits])
+    rows = PcmRows(channels=len(channels), bits=bits)
     data = to_pcm(np.stack(channels, axis=1), bits)
     for start in range(0, len(data), pieces):
-        meter.feed(data[start : start + pieces])
+        meter.feed(rows.feed(data[start : start + pieces]).astype(np.float32))
     return meter.finish()
 
 

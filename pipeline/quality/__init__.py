@@ -1,0 +1,1 @@
+"""Measuring what a master is like, while it is decoded."""
