@@ -196,6 +196,12 @@ class MasterTooLarge(TooLarge):
     advice = "Send a smaller file, or ask the operator to raise LATHE_MAX_MASTER_BYTES."
 
 
+class QualityRefused(InvalidInput):
+    code = "quality-refused"
+    title = "A rule of the label's refuses the master"
+    advice = "Set right what `measured` names, and deliver it again; docs/quality.md has the rules."
+
+
 class NoTierEarned(InvalidInput):
     code = "no-tier-earned"
     title = "None of the tiers asked for can be made from this master"
@@ -408,6 +414,12 @@ class DeliveryNotFound(NotFound):
     code = "delivery-not-found"
     title = "No delivery has this id"
     advice = "Check the id with `GET /v1/deliveries`."
+
+
+class ReportNotFound(NotFound):
+    code = "report-not-found"
+    title = "There is no report of this master's quality"
+    advice = "Ask for it again when its job has got past `press`."
 
 
 class ObjectNotFound(NotFound):

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NewType, Protocol
 
 from catalogue.nouns import AccountId, Quality, RenditionId, TrackId
+from catalogue.quality import QualityPolicy
 
 DeviceId = NewType("DeviceId", str)
 DownloadId = NewType("DownloadId", str)
@@ -153,13 +154,15 @@ class LabelPolicy:
 
     ``standard_players`` is whether they may be kept in common encryption, whose keys are given to
     players that hide them from nobody. ``max_uploads`` is how many uploads it may have open, and
-    ``max_upload_bytes`` how large they may be together.
+    ``max_upload_bytes`` how large they may be together. ``quality`` is what rules say of its
+    masters.
     """
 
     sealed_for: SealedFor = SealedFor.ALL
     standard_players: bool = False
     max_uploads: int = 1000
     max_upload_bytes: int = 1 << 40
+    quality: QualityPolicy = field(default_factory=QualityPolicy)
 
 
 class Policies(Protocol):

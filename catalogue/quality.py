@@ -6,7 +6,9 @@ LUFS and LU (EBU R 128). Places are samples of the master, from 0. None is what 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 RECIPE = "quality-1"
 """By what recipe reports are made; another one measures differently."""
@@ -201,6 +203,14 @@ _ADVICE: Mapping[Rule, str] = {
 }
 
 
+def write_rules(settings: Mapping[Rule, RuleSetting]) -> list[str]:
+    """Return rules as they are said."""
+    return [
+        f"{rule}={setting.verdict}" + ("" if setting.limit is None else f":{setting.limit:g}")
+        for rule, setting in sorted(settings.items())
+    ]
+
+
 def judge_quality(report: QualityReport, policy: QualityPolicy) -> list[QualityFinding]:
     """Return what rules that something goes beyond say of a master, the worst first."""
     found = []
@@ -294,3 +304,13 @@ def _measure(report: QualityReport) -> Iterator[tuple[Rule, float, int | None, s
     if report.integrated_lufs is not None:
         told = f"It is {report.integrated_lufs} LUFS loud."
         yield Rule.TOO_LOUD, report.integrated_lufs, None, told
+
+
+class QualityReports(Protocol):
+    """Reports by the hash of their master. Methods raise Unavailable when the database is away."""
+
+    def put(self, master_sha256: str, report: QualityReport, *, now: datetime) -> None:
+        """Keep a report, in the place of an older one."""
+
+    def get(self, master_sha256: str) -> QualityReport | None:
+        """Return the report of a master, if there is one."""

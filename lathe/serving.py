@@ -59,6 +59,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         intake=build_intake(house, beside_workers=True),
         receiver=build_receiver(house),
         replies=house.replies,
+        reports=house.reports,
         published=PublishedRenditions(house.tracks, house.content_keys),
         devices=house.devices,
         content_keys=house.content_keys,

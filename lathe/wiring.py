@@ -32,6 +32,7 @@ from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.database.prints import SqlPrints
+from catalogue.database.quality import SqlQualityReports
 from catalogue.database.replies import SqlReplies
 from catalogue.database.shipments import SqlShipments
 from catalogue.database.tracks import SqlTracks
@@ -57,6 +58,7 @@ from catalogue.port import (
     Tracks,
     WorkerName,
 )
+from catalogue.quality import QualityReports
 from catalogue.replies import Replies
 from catalogue.uploads import Uploads
 from lathe.machine import count_cores
@@ -119,6 +121,7 @@ class Records:
     shipments: Shipments
     uploads: Uploads
     replies: Replies
+    reports: QualityReports
     playbacks: Playbacks
     breakers: tuple[Breaker, ...]
 
@@ -186,6 +189,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "shipments": SqlShipments(engine),
         "uploads": SqlUploads(engine),
         "replies": SqlReplies(engine),
+        "reports": SqlQualityReports(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 
@@ -365,6 +369,8 @@ def build_plant(
         jobs=house.jobs,
         tracks=house.tracks,
         prints=house.prints,
+        reports=house.reports,
+        policies=house.policies,
         holds=house.holds,
         store=house.store,
         ladder=read_ladder(settings.ladder),

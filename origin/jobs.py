@@ -8,10 +8,11 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from catalogue import errors
-from catalogue.errors import JobNotFound, JobStateWrong, KeyMissing
+from catalogue.errors import JobNotFound, JobStateWrong, KeyMissing, ReportNotFound
 from catalogue.nouns import Job, JobId, JobState, Kinship, WorkQueue
 from catalogue.permissions import Action, may
 from catalogue.port import Outlook, Scope
+from catalogue.quality import QualityFinding, QualityReport, Verdict, judge_quality, worst_of
 from origin.access import LABEL_REFUSALS, AnyCaller, Caller, Parts, counted, label_of
 from origin.problems import Problem, describe_reason, responses
 from origin.services import Services
@@ -110,6 +111,26 @@ def get_job(job_id: Name, caller: AnyCaller, parts: Parts) -> JobStatus:
     A label sees its own, an operator all of them.
     """
     return _describe(parts, _find(parts, job_id, find_label(caller, Scope.SEE)))
+
+
+class QualityJudged(BaseModel):
+    """What was measured of a job's master, and what rules make of it; docs/quality.md has both."""
+
+    verdict: Verdict
+    findings: list[QualityFinding]
+    report: QualityReport
+
+
+@router.get("/{job_id}/quality", responses=responses(errors.ReportNotFound))
+def get_quality(job_id: Name, caller: AnyCaller, parts: Parts) -> QualityJudged:
+    """Return what was measured of a job's master, once it has been pressed, and what that means."""
+    job = _find(parts, job_id, find_label(caller, Scope.SEE))
+    delivery = parts.jobs.delivery(job.id)
+    report = parts.reports.get(delivery.master_sha256)
+    if report is None:
+        raise ReportNotFound("Its master has not been measured.", job=job_id)
+    findings = judge_quality(report, parts.policies.get(delivery.label).quality)
+    return QualityJudged(verdict=worst_of(findings), findings=findings, report=report)
 
 
 @router.post("/{job_id}/cancel", responses=responses(errors.JobStateWrong))

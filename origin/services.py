@@ -10,6 +10,7 @@ from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Desk, Jobs, Keys, Shipments, Tracks
+from catalogue.quality import QualityReports
 from catalogue.replies import Replies
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
@@ -51,6 +52,7 @@ class Services:
     intake: Intake
     receiver: Receiver
     replies: Replies
+    reports: QualityReports
     published: PublishedRenditions
     store: ObjectStore
     signer: UrlSigner

@@ -8,9 +8,11 @@ from pathlib import Path, PurePath
 
 import dramatiq
 
-from catalogue.errors import InvalidInput
+from catalogue.errors import InvalidInput, QualityRefused
 from catalogue.nouns import Delivery, JobId, Pressing, RenditionId, Tier, WorkQueue
+from catalogue.offline import Policies
 from catalogue.port import Holds, Jobs, Prints, Tracks
+from catalogue.quality import QualityReports, Verdict, judge_quality
 from pipeline.hearing.fingerprint import build_fingerprint, decode_items
 from pipeline.press import PressPlan, plan_press, press
 from pipeline.recognition import recognise_file
@@ -44,6 +46,8 @@ class Presser:
     jobs: Jobs
     tracks: Tracks
     prints: Prints
+    reports: QualityReports
+    policies: Policies
     holds: Holds
     store: ObjectStore
     ladder: Sequence[Tier]
@@ -68,6 +72,7 @@ class Presser:
                 if self.jobs.missing(wanted):
                     pressing = self._press(held, delivery, path, plan)
                     wanted = [rendition.id for rendition in pressing.renditions]
+                self._judge(delivery, pressing)
             except InvalidInput as fault:
                 raise _named(fault, path.name, delivery.filename) from fault
         held.report("publish", 99)
@@ -108,6 +113,25 @@ class Presser:
         music_s = pressing.decoded.samples / pressing.master.rate_hz
         self.measures.observe_press(music_s, time.monotonic() - began)
         return pressing
+
+    def _judge(self, delivery: Delivery, pressing: Pressing | None) -> None:
+        """Keep what was measured of a master. Raises QualityRefused where a rule refuses it."""
+        measured = None if pressing is None else pressing.quality
+        if measured is not None:
+            self.reports.put(delivery.master_sha256, measured, now=self.now())
+        report = measured or self.reports.get(delivery.master_sha256)
+        if report is None or delivery.owner is not None:
+            return
+        policy = self.policies.get(delivery.label).quality
+        for finding in judge_quality(report, policy):
+            if finding.verdict is Verdict.REFUSE:
+                raise QualityRefused(
+                    f"{delivery.filename}: {finding.detail} {finding.advice}",
+                    rule=finding.rule,
+                    value=finding.measured,
+                    limit=finding.limit,
+                    at_samples=finding.at_samples,
+                )
 
     def _publish(
         self,

@@ -39,6 +39,7 @@ from catalogue.offline import (
     LabelPolicy,
     Renewal,
 )
+from catalogue.quality import write_rules
 
 _POLICY = TypeAdapter(LabelPolicy)
 
@@ -195,7 +196,8 @@ class SqlPolicies:
         with writing(self._engine) as connection:
             if not insert_new(connection, label_policies, {"label": label, "policy": said}):
                 connection.execute(own.values(policy=said))
-            keep(connection, record(Deed.POLICY_SET, label, now=now, **said))
+            told = said | {"quality": write_rules(policy.quality.settings)}
+            keep(connection, record(Deed.POLICY_SET, label, now=now, **told))
 
 
 def _spend(

@@ -464,3 +464,13 @@ replies = Table(
     Column("reply", LargeBinary),
     Column("until", Instant, nullable=False, index=True),
 )
+
+# Of masters that were published, and of those that were not.
+quality_reports = Table(
+    "quality_reports",
+    tables,
+    Column("master_sha256", String(64), primary_key=True),
+    Column("recipe", String(20), nullable=False),
+    Column("report", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)

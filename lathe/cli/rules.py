@@ -20,14 +20,6 @@ def read_rules(said: Sequence[str]) -> Mapping[Rule, RuleSetting]:
     return dict(_read(each) for each in said)
 
 
-def write_rules(settings: Mapping[Rule, RuleSetting]) -> list[str]:
-    """Return rules as they are said."""
-    return [
-        f"{rule}={setting.verdict}" + ("" if setting.limit is None else f":{setting.limit:g}")
-        for rule, setting in sorted(settings.items())
-    ]
-
-
 def _read(said: str) -> tuple[Rule, RuleSetting]:
     name, _, rest = said.partition("=")
     verdict, _, limit = rest.partition(":")

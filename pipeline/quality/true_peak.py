@@ -37,24 +37,21 @@ class TruePeakMeter:
     def feed(self, sound: Floats) -> None:
         """Take the next samples."""
         held = np.concatenate([self._held, sound], axis=1)
-        for row in held:
-            self._look(row)
-        self._before += held.shape[1] - (_TAPS - 1)
-        self._held = held[:, held.shape[1] - (_TAPS - 1) :].copy()
+        whole = (held.shape[1] - (_TAPS - 1)) // BIN_SAMPLES * BIN_SAMPLES
+        if whole > 0:
+            for row in held:
+                self._look(row[: whole + _TAPS - 1])
+            self._before += whole
+            held = held[:, whole:].copy()
+        self._held = held
 
     def finish(self) -> float:
         """Return the highest value of all."""
-        self.feed(np.zeros((len(self._held), _TAPS - 1), np.float32))
+        self.feed(np.zeros((len(self._held), BIN_SAMPLES + _TAPS), np.float32))
         return self.peak
 
     def _look(self, row: Floats) -> None:
-        count = len(row) - (_TAPS - 1)
-        bins = -(-count // BIN_SAMPLES)
-        if not bins:
-            return
-        padded = np.zeros(bins * BIN_SAMPLES + _TAPS - 1, np.float32)
-        padded[: len(row)] = row
-        stretches = np.lib.stride_tricks.sliding_window_view(padded, BIN_SAMPLES + _TAPS - 1)
+        stretches = np.lib.stride_tricks.sliding_window_view(row, BIN_SAMPLES + _TAPS - 1)
         stretches = stretches[::BIN_SAMPLES]
         heights = np.maximum(stretches.max(axis=1), -stretches.min(axis=1))
         # The likeliest first: what it finds spares most of the others.

@@ -1,4 +1,4 @@
-"""Uploads, shipments, and what creating requests were answered with."""
+"""Uploads, shipments, what masters are like, and what creating requests were answered with."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -70,3 +70,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key_sha256", name=op.f("pk_replies")),
     )
     op.create_index(op.f("ix_replies_until"), "replies", ["until"])
+    op.create_table(
+        "quality_reports",
+        sa.Column("master_sha256", sa.String(length=64), nullable=False),
+        sa.Column("recipe", sa.String(length=20), nullable=False),
+        sa.Column("report", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("master_sha256", name=op.f("pk_quality_reports")),
+    )
