@@ -77,7 +77,8 @@ class Settings(BaseModel):
     limits: str = Field(
         default="",
         description="how often may be asked, where it is not as usual: `stream=300/min "
-        "login=5/15min`; of stream, search, library, recommendations, admin, login, plays, global",
+        "login=5/15min`; of stream, search, library, recommendations, admin, login, plays, "
+        "uploads, global",
     )
     chunk_cache_bytes: int = Field(
         default=128 << 20, ge=0, description="bytes of chunks that an origin keeps in memory"

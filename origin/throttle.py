@@ -30,6 +30,7 @@ class Category(StrEnum):
     LOGIN = "login"
     PLAYS = "plays"
     COLLECTIONS = "collections"
+    UPLOADS = "uploads"
     GLOBAL = "global"
 
 
@@ -44,6 +45,7 @@ USUAL: Mapping[Category, Limit] = {
     Category.LOGIN: Limit(count=5, window=15 * _MINUTE),
     Category.PLAYS: Limit(count=1000, window=_DAY),
     Category.COLLECTIONS: Limit(count=5, window=60 * _MINUTE),
+    Category.UPLOADS: Limit(count=3000, window=_MINUTE),
     Category.GLOBAL: Limit(count=100, window=_MINUTE),
 }
 

@@ -96,7 +96,7 @@ def _speak(request: Request) -> None:
 router = APIRouter(
     prefix="/v1/uploads",
     tags=["uploads"],
-    dependencies=[counted(Category.GLOBAL), Depends(_speak)],
+    dependencies=[counted(Category.UPLOADS), Depends(_speak)],
     responses=responses(errors.TooManyRequests),
 )
 

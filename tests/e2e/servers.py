@@ -23,7 +23,10 @@ LATHE = str(Path(sys.executable).with_name("lathe"))
 PASSWORD = "correct horse battery"
 PLENTY = " ".join(
     f"{category}=1000000/min"
-    for category in ("stream", "search", "library", "recommendations", "admin", "plays", "global")
+    for category in (
+        *("stream", "search", "library", "recommendations", "admin", "plays", "uploads"),
+        "global",
+    )
 )
 HANG_S = 60.0
 """Longer than anything here takes: what is not there by then never comes."""
