@@ -169,8 +169,7 @@ def get_delivery(delivery_id: Name, caller: AnyCaller, parts: Parts) -> Delivery
 @router.get(
     "/{delivery_id}/events",
     response_class=StreamingResponse,
-    responses=responses(errors.DeliveryNotFound)
-    | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses=responses(errors.DeliveryNotFound) | {200: {"content": {"text/event-stream": {}}}},
 )
 def follow_delivery(delivery_id: Name, caller: AnyCaller, parts: Parts) -> StreamingResponse:
     """Tell where a delivery stands whenever that changes, until all of it has ended.

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from email.utils import format_datetime
@@ -57,11 +57,21 @@ EXTENSIONS = (
 CONTENT_TYPE = "application/offset+octet-stream"
 _ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "md5": hashlib.md5}
 _BUFFER_BYTES = 1 << 20
+_HELD_S = 2.0
 _SAID_MAX = 4 << 10
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _PART_URL = re.compile(r"(?:https?://[^/\s]+)?(?:/\S*)?/v1/uploads/([^/\s?#]+)")
 # A sender that is still for as long may as well have gone: what it sent counts, others may go on.
 _PATIENCE_S = CLAIM.total_seconds() * 0.8
+
+_FORMS: Mapping[str, Mapping[str, Any]] = {
+    "Tus-Resumable": {"enum": [VERSION]},
+    "Upload-Length": {"pattern": "^[0-9]{1,18}$"},
+    "Upload-Offset": {"pattern": "^[0-9]{1,18}$"},
+    "Upload-Defer-Length": {"enum": ["1"]},
+    "X-HTTP-Method-Override": {"enum": ["PATCH", "HEAD", "DELETE"]},
+}
+"""How the headers of tus look."""
 
 UPLOAD_REFUSALS = (
     *LABEL_REFUSALS,
@@ -151,7 +161,12 @@ def describe_tus(document: dict[str, Any]) -> None:
         path, _, method = place.partition(" ")
         operation = document["paths"][path][method]
         operation.setdefault("parameters", []).extend(
-            {"in": "header", "name": name, "required": False, "schema": {"type": "string"}}
+            {
+                "in": "header",
+                "name": name,
+                "required": False,
+                "schema": {"type": "string", **_FORMS.get(name, {})},
+            }
             for name in names
         )
         if method in ("post", "patch"):
@@ -333,13 +348,17 @@ async def _receive(
 
 
 async def _pass_on(request: Request, write: Callable[[bytes], object]) -> None:
-    """Write what a request holds; what came before it breaks off is written, too."""
-    pending = bytearray()
+    """Write what a request holds; what came before it breaks off is written, too.
+
+    However slowly it comes, it is written soon, which also tells that its writer lives.
+    """
+    pending, now = bytearray(), asyncio.get_running_loop().time
+    written_at = now()
     try:
         async for piece in _stream(request):
             pending += piece
-            if len(pending) >= _BUFFER_BYTES:
-                data = bytes(pending)
+            if len(pending) >= _BUFFER_BYTES or now() - written_at >= _HELD_S:
+                data, written_at = bytes(pending), now()
                 pending.clear()
                 await to_thread.run_sync(write, data)
     finally:

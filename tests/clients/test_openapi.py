@@ -1,5 +1,6 @@
 """Schemathesis over the OpenAPI document: nothing is answered that it does not tell, and no 500."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ CHECKS = [
 # What ends the session by which all is asked.
 ENDS = r"^(DELETE /v1/sessions|DELETE /v1/account/sessions|PUT /v1/account/password)"
 EXAMPLES = 12
+HOOKS = Path(__file__).with_name("openapi_hooks.py")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,10 @@ def ask_all(plant: QuickPlant, authorization: str) -> None:
     words += ["--continue-on-failure", "--exclude-name-regex", ENDS, "--no-color"]
     words += ["--generation-database", "none"]
     command = [str(Path(sys.executable).parent / "schemathesis"), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=plant.state)
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=plant.state, env=environment
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "Traceback" not in plant.log
 

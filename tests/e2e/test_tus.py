@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -362,6 +363,18 @@ def test_one_writes_at_a_time(folder_plant: Plant, sender: httpx.Client) -> None
         require_problem(send(sender, url, 0, b""), errors.UploadBusy)
         require_problem(sender.delete(url, headers=TUS), errors.UploadBusy)
     wait_until(lambda: offset(sender, url) == 1000, "what was sent")
+
+
+def test_who_sends_slowly_keeps_its_turn(folder_plant: Plant, sender: httpx.Client) -> None:
+    """For longer than a claim lasts that nobody renews."""
+    url = begin(sender, len(DATA))
+    with half_sent(folder_plant, url, DATA[:10], len(DATA)) as connection:
+        wait_until(lambda: status(sender, url)["receiving"], "the first writer")
+        for place in range(10, 130, 10):
+            time.sleep(1)
+            connection.sendall(DATA[place : place + 10])
+            assert send(sender, url, offset(sender, url), b"x").status_code == 423
+    wait_until(lambda: offset(sender, url) == 130, "what was sent")
 
 
 def test_who_sends_nothing_any_more_makes_room_for_others(
