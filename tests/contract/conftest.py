@@ -20,13 +20,16 @@ from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
 from catalogue.database.prints import SqlPrints
+from catalogue.database.quality import SqlQualityReports
 from catalogue.database.replies import SqlReplies
+from catalogue.database.shipments import SqlShipments
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
 from catalogue.fleeting.client import GuardedRedis, open_redis
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, StoredAccount
-from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Tracks
+from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Shipments, Tracks
+from catalogue.quality import QualityReports
 from catalogue.replies import Replies
 from catalogue.uploads import Uploads
 from storage.local import LocalStore
@@ -74,6 +77,8 @@ class Catalogue:
     policies: Policies
     uploads: Uploads
     replies: Replies
+    shipments: Shipments
+    reports: QualityReports
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -173,6 +178,8 @@ def open_catalogue(engine: Engine) -> Catalogue:
         policies=SqlPolicies(engine),
         uploads=SqlUploads(engine),
         replies=SqlReplies(engine),
+        shipments=SqlShipments(engine),
+        reports=SqlQualityReports(engine),
     )
 
 

@@ -1,13 +1,14 @@
 """What operators are promised: see catalogue.port.Desk."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from catalogue import port
 from catalogue.errors import JobLost, JobNotFound, JobStateWrong
 from catalogue.nouns import AttemptEnd, JobId, JobState, Kinship, Resemblance, TrackId, WorkQueue
+from catalogue.port import Outlook
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
@@ -294,3 +295,30 @@ def test_a_withheld_job_tells_why_and_is_approved_once(catalogue: Catalogue) -> 
     )
     done = catalogue.jobs.get(JOB)
     assert (done.state, done.resembles, done.reason) == (JobState.DONE, (KIN,), None)
+
+
+def test_what_is_to_be_expected_of_a_job(catalogue: Catalogue) -> None:
+    jobs = catalogue.jobs
+    ids = [accept(catalogue, number) for number in range(1, 4)]
+    bulk = accept(catalogue, 9, WorkQueue.BULK)
+
+    def outlooks(now: datetime) -> dict[JobId, Outlook]:
+        return catalogue.desk.outlook([jobs.get(each) for each in [*ids, bulk]], now=now)
+
+    assert catalogue.desk.outlook([], now=NOON) == {}
+    assert outlooks(NOON) == {
+        job_id: Outlook(ahead=ahead, ends_at=None)
+        for job_id, ahead in [*zip(ids, range(3), strict=True), (bulk, 0)]
+    }
+    claim(catalogue)
+    assert outlooks(NOON)[ids[0]] == Outlook(ahead=None, ends_at=None)
+    assert outlooks(NOON)[ids[2]] == Outlook(ahead=1, ends_at=None)
+    current = [rendition.id for rendition in PRESSING.renditions]
+    jobs.publish(JOB, "one", current=current, pressing=PRESSING, now=NOON + 10 * SECOND)
+    jobs.claim(ids[1], "two", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
+    jobs.beat(ids[1], "two", stage="press", percent=40, now=NOON)
+    assert outlooks(NOON) == {
+        ids[1]: Outlook(ahead=None, ends_at=NOON + 6 * SECOND),
+        ids[2]: Outlook(ahead=0, ends_at=NOON + 10 * SECOND),
+        bulk: Outlook(ahead=0, ends_at=NOON + 10 * SECOND),
+    }
