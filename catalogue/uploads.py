@@ -60,10 +60,14 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadBounds:
-    """How many uploads a label may have open, and how large they may be together."""
+    """How many uploads a label may have open, and how large they may be together.
+
+    One whose length was not said yet counts as ``unsaid_bytes``.
+    """
 
     count: int
     size_bytes: int
+    unsaid_bytes: int = 0
 
 
 class Uploads(Protocol):

@@ -39,6 +39,7 @@ LIFE = timedelta(days=7)
 CLAIM = timedelta(seconds=10)
 """After how long without a sign of its writer an upload may be written to by another."""
 
+_JOINED_LIFE = timedelta(hours=1)
 _RENEWED_AFTER = timedelta(seconds=3)
 _HASHES = 1000
 _EXPIRED_AT_ONCE = 100
@@ -277,7 +278,11 @@ class Receiver:
             reception.close()
             self.remove(whole.id, label)
             raise
-        return reception.close()
+        joined_whole = reception.close()
+        for part in parts:
+            # Who never heard of it joins them again.
+            self._uploads.prolong(part.id, expires_at=self._now() + _JOINED_LIFE)
+        return joined_whole
 
     def require_whole(self, upload_id: UploadId, label: str) -> tuple[Upload, Sha256]:
         """Return a finished upload, and what it hashes to.
@@ -349,7 +354,11 @@ class Receiver:
 
     def _bounds(self, label: str) -> UploadBounds:
         policy = self._policies.get(label)
-        return UploadBounds(count=policy.max_uploads, size_bytes=policy.max_upload_bytes)
+        return UploadBounds(
+            count=policy.max_uploads,
+            size_bytes=policy.max_upload_bytes,
+            unsaid_bytes=self.max_bytes,
+        )
 
 
 def _incomplete(upload: Upload, received_bytes: int) -> LatheError:

@@ -129,7 +129,8 @@ class SqlUploads:
 
 
 def _require_room(connection: Connection, label: str, bounds: UploadBounds) -> None:
-    open_now = select(func.count(), func.coalesce(func.sum(uploads.c.size_bytes), 0))
+    each = func.coalesce(uploads.c.size_bytes, bounds.unsaid_bytes)
+    open_now = select(func.count(), func.coalesce(func.sum(each), 0))
     found = connection.execute(open_now.where(uploads.c.label == label, _OPEN)).one()
     count, size_bytes = int(found[0]), int(found[1])
     if count > bounds.count or size_bytes > bounds.size_bytes:

@@ -122,6 +122,8 @@ def test_a_label_has_no_more_open_than_it_may(filled: Catalogue) -> None:
         assert full.value.measured["max_bytes"] == bounds.size_bytes
     with pytest.raises(UploadNotFound):
         uploads.get(third.id, label=LABEL)
+    with pytest.raises(UploadsFull):
+        uploads.add(third, bounds=UploadBounds(count=9, size_bytes=2999, unsaid_bytes=1000))
     claim(filled, "a", OTHER)
     with pytest.raises(UploadsFull):
         uploads.measure(

@@ -96,6 +96,13 @@ def status(client: httpx.Client, url: str) -> dict[str, Any]:
     return found
 
 
+def all_uploads(client: httpx.Client) -> list[dict[str, Any]]:
+    answer = client.get("/v1/uploads", params={"limit": 200})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["uploads"]
+    return found
+
+
 def test_what_is_spoken_is_told_to_everybody(plant: Plant) -> None:
     with plant.client(key="") as guest:
         answer = guest.options("/v1/uploads")
@@ -199,6 +206,9 @@ def test_parts_are_joined_in_their_order(label: httpx.Client) -> None:
     assert (shown["complete"], shown["filename"]) == (True, "joined.wav")
     assert shown["sha256"] == hashlib.sha256(DATA).hexdigest()
     require_problem(send(label, url, len(DATA), b""), errors.UploadJoined)
+    lives = {each["id"]: each["expires_at"] for each in all_uploads(label)}
+    whole = lives[url.rpartition("/")[2]]
+    assert all(lives[part.rpartition("/")[2]] < whole for part in urls)
 
 
 def test_parts_that_are_not_complete_are_not_joined(label: httpx.Client) -> None:
@@ -413,8 +423,10 @@ def test_of_many_writers_at_once_one_wins(sender: httpx.Client) -> None:
 def test_a_label_has_no_more_uploads_than_it_may(folder_plant: Plant) -> None:
     folder_plant.run("labels", "policy", "small", "--max-uploads", "2", "--max-upload-bytes", "99")
     with folder_plant.client(folder_plant.make_key("small")) as small:
+        unsaid = small.post("/v1/uploads", headers=TUS | {"Upload-Defer-Length": "1"})
+        require_problem(unsaid, errors.UploadsFull)
         first = begin(small, 50)
-        begin(small, None)
+        begin(small, 0)
         refused = small.post("/v1/uploads", headers=TUS | {"Upload-Length": "1"})
         problem = require_problem(refused, errors.UploadsFull)
         assert problem["measured"]["max_uploads"] == 2
