@@ -19,7 +19,8 @@ from catalogue.nouns import RenditionId, TrackId
 from protection.keyring import parse_ring
 from protection.signing import UrlSigner
 from tests.contract.examples import make_grant
-from tests.e2e.servers import HANG_S, free_port
+from tests.e2e.servers import HANG_S, QuickPlant, free_port, wait_until
+from tests.e2e.test_tus import begin, half_sent, offset, send
 from tests.engines import DEPLOY, EdgeServer
 
 FILE = Path(__file__).parents[1] / "vectors" / "url-signatures.json"
@@ -204,3 +205,21 @@ def test_the_check_comes_before_the_cache(cached: tuple[str, Upstream]) -> None:
         httpx.get(url + spoilt)
         assert len(upstream.paths) == 2 + turn
         assert upstream.paths[-1] == spoilt
+
+
+def test_bytes_of_an_upload_count_as_they_come(tmp_path: Path) -> None:
+    """What the edge holds back would be lost when the line breaks."""
+    port = free_port()
+    with QuickPlant(tmp_path / "state") as plant:
+        text = configuration(port, plant.url.removeprefix("http://"), "cached.conf")
+        edge = EdgeServer(text, tmp_path / "edge", port, ring=RING)
+        with edge, httpx.Client(base_url=edge.url, timeout=HANG_S) as label:
+            label.headers["Authorization"] = f"Bearer {plant.key}"
+            url = begin(label, 1000)
+            with half_sent(plant, url, b"x" * 700, 1000, through=edge.url):
+                wait_until(lambda: offset(label, url) == 700, "what was sent")
+
+            def resumed() -> bool:
+                return send(label, url, 700, b"x" * 300).status_code == 204
+
+            wait_until(resumed, "the end of the broken request")

@@ -333,9 +333,11 @@ def test_nobody_reaches_the_upload_of_another_label(folder_plant: Plant) -> None
         assert offset(owner, url) == 0
 
 
-def half_sent(plant: Plant, url: str, data: bytes, size: int, at: int = 0) -> socket.socket:
-    """Return a connection over which the beginning of a PATCH has been sent."""
-    host, port = plant.url.removeprefix("http://").split(":")
+def half_sent(
+    plant: Plant, url: str, data: bytes, size: int, *, at: int = 0, through: str = ""
+) -> socket.socket:
+    """Return a connection, or one ``through`` an edge, with the beginning of a PATCH sent."""
+    host, port = (through or plant.url).removeprefix("http://").split(":")
     connection = socket.create_connection((host, int(port)))
     head = {
         "Host": "lathe",
