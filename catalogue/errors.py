@@ -819,6 +819,45 @@ class MediaTypeUnsupported(LatheError):
     advice = "Send it as the type that `measured` names."
 
 
+# --------------------------------------------------------------------------- messages of DDEX
+
+
+class ErnUnreadable(InvalidInput):
+    code = "ern-unreadable"
+    title = "The message is no ERN message that lathe reads"
+    advice = "Send a NewReleaseMessage of ERN 3.8.2 or 4.1 to 4.3, or a PurgeReleaseMessage of 4.x."
+
+
+class ResourceMissing(InvalidInput):
+    code = "resource-missing"
+    title = "A file that the message names is not there"
+    advice = "Send the file under the name that the message gives it, and the message again."
+
+
+class ResourceHashDiffers(InvalidInput):
+    code = "resource-hash-differs"
+    title = "A file does not hash to what the message says"
+    advice = "The file was altered, or is another one: send it again."
+
+
+class ReferenceDangling(InvalidInput):
+    code = "reference-dangling"
+    title = "The message refers to something that is not in it"
+    advice = "Add what is referred to, or take the reference away."
+
+
+class DealWithoutTerm(InvalidInput):
+    code = "deal-without-term"
+    title = "A deal does not say when it begins"
+    advice = "Give its ValidityPeriod a StartDate or StartDateTime."
+
+
+class TrackWithoutDeal(InvalidInput):
+    code = "track-without-deal"
+    title = "No deal covers a track"
+    advice = "Add a deal for its release, or for the track's own, with streams or downloads."
+
+
 # --------------------------------------------------------------------------- asked twice
 
 

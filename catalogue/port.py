@@ -145,6 +145,9 @@ class Tracks(Protocol):
     def named(self, label: str, isrcs: Collection[str]) -> dict[str, TrackId]:
         """Return the tracks of a label that have some ISRCs, by ISRC."""
 
+    def on_albums(self, label: str, upcs: Collection[str]) -> list[TrackId]:
+        """Return the tracks that are on a label's albums of some UPCs."""
+
     def get(self, track_id: TrackId) -> Track:
         """Return a track with its current renditions. Raises TrackNotFound."""
 

@@ -60,6 +60,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         receiver=build_receiver(house),
         replies=house.replies,
         reports=house.reports,
+        messages=house.messages,
         published=PublishedRenditions(house.tracks, house.content_keys),
         devices=house.devices,
         content_keys=house.content_keys,

@@ -30,6 +30,7 @@ from catalogue.database.engine import breaker_of, open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
+from catalogue.database.messages import SqlMessages
 from catalogue.database.playbacks import SqlPlaybacks
 from catalogue.database.prints import SqlPrints
 from catalogue.database.quality import SqlQualityReports
@@ -43,6 +44,7 @@ from catalogue.fleeting.limits import MemoryLimits, RedisLimits
 from catalogue.fleeting.playbacks import RedisPlaybacks
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.identifiers import make_id
+from catalogue.messages import Messages
 from catalogue.nouns import WorkQueue
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
@@ -122,6 +124,7 @@ class Records:
     uploads: Uploads
     replies: Replies
     reports: QualityReports
+    messages: Messages
     playbacks: Playbacks
     breakers: tuple[Breaker, ...]
 
@@ -190,6 +193,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "uploads": SqlUploads(engine),
         "replies": SqlReplies(engine),
         "reports": SqlQualityReports(engine),
+        "messages": SqlMessages(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 

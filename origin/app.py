@@ -22,6 +22,7 @@ from origin import (
     kept,
     licences,
     matches,
+    messages,
     partners,
     playback,
     problems,
@@ -57,6 +58,7 @@ def build_api(services: Services) -> FastAPI:
     api.add_middleware(Once, services=services)
     for module in (
         deliveries,
+        messages,
         jobs,
         uploads,
         takedowns,

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
 from catalogue.auditing import Audits
+from catalogue.messages import Messages
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
@@ -53,6 +54,7 @@ class Services:
     receiver: Receiver
     replies: Replies
     reports: QualityReports
+    messages: Messages
     published: PublishedRenditions
     store: ObjectStore
     signer: UrlSigner

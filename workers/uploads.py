@@ -324,6 +324,22 @@ class Receiver:
             filename=upload.filename, size_bytes=upload.size_bytes or 0, sha256=sha256, adopt=adopt
         )
 
+    def hash(self, upload_id: UploadId, label: str, algorithm: str) -> str | None:
+        """Return what a finished upload hashes to by one of hashlib's algorithms.
+
+        None where its bytes have become a master, unless it is SHA-256. Raises what require_whole
+        raises.
+        """
+        upload, sha256 = self.require_whole(upload_id, label)
+        if algorithm == "sha256":
+            return sha256
+        if upload.adopted_at is not None:
+            return None
+        digest = hashlib.new(algorithm, usedforsecurity=False)
+        for piece in self._store.pieces(upload.id):
+            digest.update(piece)
+        return digest.hexdigest()
+
     def remove(self, upload_id: UploadId, label: str) -> None:
         """End an upload and remove what came of it. Raises UploadNotFound and UploadBusy."""
         now, claim = self._now(), self._new_id("clm")

@@ -474,3 +474,16 @@ quality_reports = Table(
     Column("report", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
 )
+
+messages = Table(
+    "messages",
+    tables,
+    Column("label", String(200), primary_key=True),
+    Column("id", String(200), primary_key=True),
+    Column("release", String(60), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("applied", Boolean, nullable=False),
+    Column("acknowledgement", LargeBinary, nullable=False),
+    Index(None, "label", "release"),
+)

@@ -98,6 +98,13 @@ class SqlTracks:
             rows = connection.execute(select(tracks.c.isrc, tracks.c.id).where(own))
             return {row.isrc: TrackId(row.id) for row in rows}
 
+    def on_albums(self, label: str, upcs: Collection[str]) -> list[TrackId]:
+        """See Tracks.on_albums."""
+        own = and_(albums.c.label == label, albums.c.upc.in_(upcs))
+        on_them = select(tracks.c.id).join(albums, albums.c.id == tracks.c.album_id).where(own)
+        with reading(self._engine) as connection:
+            return [TrackId(each) for each in connection.execute(on_them).scalars()]
+
     def get(self, track_id: TrackId) -> Track:
         """See Tracks.get."""
         with reading(self._engine) as connection:

@@ -20,6 +20,7 @@ _COMMANDS = {
     "inspect": "Verify pressed folders against what they declare.",
     "serve": "Run the origin, with workers inside when the queue is inline.",
     "worker": "Run workers on the Redis queue.",
+    "ingest": "Take releases in by DDEX messages.",
     "jobs": "See and steer the jobs of a plant.",
     "gc": "Remove objects that nothing refers to.",
     "keys": "Make API keys for labels, and wrap content keys anew.",

@@ -21,7 +21,7 @@ from tests.e2e.servers import (
     wait_until,
 )
 from tests.e2e.test_problems import require_problem
-from tests.e2e.test_tus import begin, send
+from tests.e2e.test_tus import begin, named, send
 
 FILES = ["tiny.wav", "prelude.flac", "ode.aiff"]
 WORLD = [{"territories": ["Worldwide"]}]
@@ -47,10 +47,10 @@ def label(plant: Plant) -> Iterator[httpx.Client]:
         yield client
 
 
-def upload(client: httpx.Client, file: Path) -> str:
-    """Upload a file and return the upload's id."""
+def upload(client: httpx.Client, file: Path, name: str = "") -> str:
+    """Upload a file, under a name if there is one, and return the upload's id."""
     data = file.read_bytes()
-    url = begin(client, len(data))
+    url = begin(client, len(data), **(named(filename=name) if name else {}))
     assert send(client, url, 0, data).status_code == 204
     return url.rpartition("/")[2]
 

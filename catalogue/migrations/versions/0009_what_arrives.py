@@ -1,4 +1,4 @@
-"""Uploads, shipments, what masters are like, and what creating requests were answered with."""
+"""What labels send: uploads, shipments, messages; what masters are like; replies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -78,3 +78,15 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("master_sha256", name=op.f("pk_quality_reports")),
     )
+    op.create_table(
+        "messages",
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("id", sa.String(length=200), nullable=False),
+        sa.Column("release", sa.String(length=60), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("applied", sa.Boolean(), nullable=False),
+        sa.Column("acknowledgement", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("label", "id", name=op.f("pk_messages")),
+    )
+    op.create_index(op.f("ix_messages_label_release"), "messages", ["label", "release"])
