@@ -19,6 +19,7 @@ from catalogue.database.engine import open_engine, upgrade
 from catalogue.database.holds import SqlHolds
 from catalogue.database.jobs import SqlJobs
 from catalogue.database.keys import SqlKeys
+from catalogue.database.messages import SqlMessages
 from catalogue.database.prints import SqlPrints
 from catalogue.database.quality import SqlQualityReports
 from catalogue.database.replies import SqlReplies
@@ -26,6 +27,7 @@ from catalogue.database.shipments import SqlShipments
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
 from catalogue.fleeting.client import GuardedRedis, open_redis
+from catalogue.messages import Messages
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, StoredAccount
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Shipments, Tracks
@@ -79,6 +81,7 @@ class Catalogue:
     replies: Replies
     shipments: Shipments
     reports: QualityReports
+    messages: Messages
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -180,6 +183,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         replies=SqlReplies(engine),
         shipments=SqlShipments(engine),
         reports=SqlQualityReports(engine),
+        messages=SqlMessages(engine),
     )
 
 

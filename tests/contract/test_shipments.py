@@ -145,6 +145,8 @@ def test_what_is_said_of_tracks_and_albums_is_kept(catalogue: Catalogue) -> None
     found = catalogue.tracks.album(album_id)
     assert found.details == album
     assert [each.metadata.details for each in found.tracks] == [details]
+    assert catalogue.tracks.on_albums(LABEL, [ALBUM.upc, "0"]) == [track_id]
+    assert catalogue.tracks.on_albums("another", [ALBUM.upc]) == []
 
 
 def test_shipments_are_listed_in_pages(catalogue: Catalogue) -> None:
