@@ -3,7 +3,8 @@
 
 ROUNDS ?= 100
 ALONE = tests/e2e/test_chaos.py tests/e2e/test_many_players.py tests/e2e/test_offline_killed.py
-SLOW = tests/e2e/test_backup.py tests/e2e/test_plant.py tests/e2e/test_recovery.py
+SLOW = tests/e2e/test_backup.py tests/e2e/test_plant.py tests/e2e/test_recovery.py \
+    tests/e2e/test_matching.py tests/audio/test_features.py
 PYTEST = .venv/bin/python -m pytest
 AT_ONCE = -n auto --dist loadfile --no-loadscope-reorder
 
@@ -22,8 +23,8 @@ test-clients:
 	@tools/setup clients
 	@$(PYTEST) tests/clients
 
-# Parts of a plant killed at random, ROUNDS times; before that, whole plants that are killed, stopped,
-# cancelled, and restored from a backup; what tells of chaos; hundreds of players at two origins, of
+# Parts of a plant killed at random, ROUNDS times; before that, what takes long: whole plants that are
+# killed, stopped, cancelled, and restored from a backup; what is heard of much music, and known again; what tells of chaos; hundreds of players at two origins, of
 # which one is killed; and downloads of a plant that is.
 chaos:
 	@tools/setup dev

@@ -27,6 +27,7 @@ from origin.ern.message import (
 MESSAGE_MAX_BYTES = 16 << 20
 VERSIONS = ("382", "41", "411", "42", "43", "432")
 
+_ID_MAX = 200
 _NAMESPACE = re.compile(r"http://ddex\.net/xml/ern/([0-9]+)")
 _ROLES: Mapping[str, CreditRole] = {
     "MainArtist": CreditRole.MAIN,
@@ -95,6 +96,8 @@ class _Reader:
     def read(self, kind: ErnKind) -> ErnMessage:
         root = self._root
         header = _one(root, "MessageHeader")
+        if len(_text(header, "MessageId")) > _ID_MAX:
+            raise ErnUnreadable("Its MessageId is too long.", max_characters=_ID_MAX)
         sender = _text(header, "MessageSender/PartyName/FullName", "MessageSender/PartyId")
         said: dict[str, Any] = {
             "version": self._version,

@@ -71,7 +71,10 @@ class _Settling:
             self._findings.object_to("/ReleaseList", "it tells of no release.")
         self._check_references()
         self._check_icpn(main)
-        for place in self._places(main):
+        places = self._places(main)
+        if not places:
+            self._findings.object_to("/ResourceList", "it tells of no sound recording.")
+        for place in places:
             recording = self._recordings.get(place.recording)
             if recording is None:
                 self._note(place.line, ReferenceDangling(f"No resource is {place.recording!r}."))

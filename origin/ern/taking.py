@@ -96,7 +96,7 @@ class ErnDesk:
             faulty=settled.faulty,
             said="\n".join(f"{pointer}: {said}" for pointer, said in findings.warnings),
         )
-        if faults or not settled.items:
+        if faults:
             # Not kept: the same message may be right when its files are there.
             return Taken(
                 message=message,
@@ -158,7 +158,7 @@ class ErnDesk:
     ) -> None:
         self.messages.keep(
             StoredMessage(
-                id=message.id[:200],
+                id=message.id,
                 label=label,
                 release=release,
                 created_at=message.created_at,

@@ -170,6 +170,7 @@ FAULTY: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["metadata-invalid"],
     ),
     "a place of no resource": ({"places": ["A1", "A7"]}, ["reference-dangling"]),
+    "no recordings": ({"songs": []}, ["metadata-invalid"]),
     "a wrong ICPN": ({"icpn": "12"}, ["metadata-invalid"]),
     "several": (
         {"songs": [replace(ONE, isrc="ZZ", file="missing.flac")], "deals": [Terms(about=["R9"])]},
@@ -207,6 +208,7 @@ UNREADABLE: dict[str, bytes] = {
     "no header": b'<e:NewReleaseMessage xmlns:e="http://ddex.net/xml/ern/43"/>',
     "entities": BILLION,
     "entities from outside": OUTSIDE,
+    "a name without end": Message(id="x" * 201, songs=[ONE]).xml(),
     "no moment": Message(songs=[ONE], created="yesterday").xml(),
     "deals of no moment": Message(songs=[ONE], deals=[Terms(start="soon")]).xml(),
     "too long": b" " * (MESSAGE_MAX_BYTES + 1),
