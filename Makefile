@@ -23,9 +23,10 @@ test-clients:
 	@tools/setup clients
 	@$(PYTEST) tests/clients
 
-# Parts of a plant killed at random, ROUNDS times; before that, what takes long: whole plants that are
-# killed, stopped, cancelled, and restored from a backup; what is heard of much music, and known again; what tells of chaos; hundreds of players at two origins, of
-# which one is killed; and downloads of a plant that is.
+# Parts of a plant killed at random, ROUNDS times; before that, what takes long: whole plants that
+# are killed, stopped, cancelled, and restored from a backup; what is heard of much music, and known
+# again; what tells of chaos; hundreds of players at two origins, of which one is killed; and
+# downloads of a plant that is.
 chaos:
 	@tools/setup dev
 	@$(PYTEST) $(SLOW) $(AT_ONCE)
