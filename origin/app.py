@@ -37,6 +37,7 @@ from origin.entrance import Entrance
 from origin.fast.app import FastPath
 from origin.once import Once, describe_once
 from origin.services import Services
+from origin.tus import describe_tus
 
 _DESCRIPTION = """A chunked streaming origin for music. Labels deliver masters and watch their jobs;
 players get manifests with signed URLs. Every error is a problem document (RFC 9457)."""
@@ -103,7 +104,7 @@ class _Api(FastAPI):
         document = self.openapi_schema
         if document is None:
             document = super().openapi()
-            uploads.describe_tus(document)
+            describe_tus(document)
             problems.complete_openapi(
                 document, DeliveryMetadata, DeliveryDocument, matches.FileSaid
             )

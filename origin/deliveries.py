@@ -1,7 +1,7 @@
 """Labels deliver masters here with what they say of them, and see where all of it stands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,8 +19,8 @@ from catalogue.errors import (
     RequestInvalid,
     TrackNotFound,
 )
-from catalogue.nouns import DeliveryId, Job, JobState, Shipment
-from catalogue.port import Scope
+from catalogue.nouns import DeliveryId, Job, JobId, JobState, Shipment, ShippedTrack
+from catalogue.port import Outlook, Scope
 from catalogue.uploads import require_upload_id
 from origin.access import LABEL_REFUSALS, AnyCaller, Label, Parts, counted, label_of
 from origin.delivery_document import (
@@ -298,38 +298,39 @@ def _essence(status: DeliveryStatus) -> str:
 def _describe(parts: Services, shipment: Shipment) -> DeliveryStatus:
     jobs, now = _jobs(shipment), parts.now()
     outlooks = parts.desk.outlook(jobs, now=now)
-    ends = [each.ends_at for each in outlooks.values()]
-    ends_at = max((each for each in ends if each is not None), default=None)
     percents = [100 if job.state.final else job.percent for job in jobs]
-    finished = [job.finished_at for job in jobs]
     return DeliveryStatus(
         id=shipment.id,
         state=_state(jobs),
         percent=sum(percents) // len(percents) if percents else 100,
         created_at=shipment.created_at,
-        ends_at=ends_at if None not in ends else None,
-        finished_at=max(
-            (each for each in finished if each is not None), default=shipment.created_at
-        )
-        if None not in finished
-        else None,
+        ends_at=_last([outlook.ends_at for outlook in outlooks.values()]),
+        finished_at=_last([shipment.created_at, *(job.finished_at for job in jobs)]),
         warnings=[Oddity(pointer=pointer, said=said) for pointer, said in shipment.warnings],
-        tracks=[
-            DeliveredTrack(
-                track_id=track.track_id,
-                isrc=track.isrc,
-                title=track.title,
-                filename=track.filename,
-                job=None
-                if track.job is None
-                else describe_job(track.job, outlooks.get(track.job.id), now),
-            )
-            for track in shipment.tracks
-        ],
+        tracks=[_describe_track(track, outlooks, now) for track in shipment.tracks],
     )
 
 
-_WORSE = {
+def _describe_track(
+    track: ShippedTrack, outlooks: Mapping[JobId, Outlook], now: datetime
+) -> DeliveredTrack:
+    job = track.job
+    return DeliveredTrack(
+        track_id=track.track_id,
+        isrc=track.isrc,
+        title=track.title,
+        filename=track.filename,
+        job=None if job is None else describe_job(job, outlooks.get(job.id), now),
+    )
+
+
+def _last(moments: Sequence[datetime | None]) -> datetime | None:
+    """Return the last of some moments; None where one is not known yet, or there is none."""
+    known = [moment for moment in moments if moment is not None]
+    return max(known) if known and len(known) == len(moments) else None
+
+
+_STANDINGS: Mapping[JobState, DeliveryState] = {
     JobState.RUNNING: DeliveryState.RUNNING,
     JobState.QUEUED: DeliveryState.QUEUED,
     JobState.FAILED: DeliveryState.FAILED,
@@ -345,4 +346,4 @@ def _state(jobs: Sequence[Job]) -> DeliveryState:
     states = {job.state for job in jobs}
     if JobState.QUEUED in states and states & {JobState.DONE, JobState.FAILED}:
         return DeliveryState.RUNNING
-    return next((_WORSE[state] for state in _WORSE if state in states), DeliveryState.DONE)
+    return next((_STANDINGS[state] for state in _STANDINGS if state in states), DeliveryState.DONE)

@@ -7,15 +7,12 @@ counts, and a process that dies loses nothing that it acknowledged.
 
 import asyncio
 import base64
-import binascii
-import hashlib
-import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime
 from email.utils import format_datetime
-from typing import IO, Annotated, Any
+from typing import IO, Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -27,7 +24,6 @@ from catalogue.errors import (
     LatheError,
     MediaTypeUnsupported,
     RequestInvalid,
-    TusVersionUnsupported,
     UploadChecksumDiffers,
 )
 from catalogue.port import Scope
@@ -42,36 +38,28 @@ from origin.access import (
     label_of,
 )
 from origin.problems import responses
-from origin.receiving import clean_filename
 from origin.services import Services
 from origin.throttle import Category
-from origin.visit import visit_of
+from origin.tus import (
+    ALGORITHMS,
+    CONTENT_TYPE,
+    EXTENSIONS,
+    VERSION,
+    read_checksum,
+    read_filename,
+    read_length,
+    read_number,
+    read_parts,
+    sends_bytes,
+    speak,
+)
 from storage.faults import not_writable
 from workers.uploads import CLAIM, Reception
 
-VERSION = "1.0.0"
-EXTENSIONS = (
-    "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination,"
-    "concatenation"
-)
-CONTENT_TYPE = "application/offset+octet-stream"
-_ALGORITHMS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "md5": hashlib.md5}
 _BUFFER_BYTES = 1 << 20
 _HELD_S = 2.0
-_SAID_MAX = 4 << 10
-_NUMBER = re.compile(r"[0-9]{1,18}")
-_PART_URL = re.compile(r"(?:https?://[^/\s]+)?(?:/\S*)?/v1/uploads/([^/\s?#]+)")
 # A sender that is still for as long may as well have gone: what it sent counts, others may go on.
 _PATIENCE_S = CLAIM.total_seconds() * 0.8
-
-_FORMS: Mapping[str, Mapping[str, Any]] = {
-    "Tus-Resumable": {"enum": [VERSION]},
-    "Upload-Length": {"pattern": "^[0-9]{1,18}$"},
-    "Upload-Offset": {"pattern": "^[0-9]{1,18}$"},
-    "Upload-Defer-Length": {"enum": ["1"]},
-    "X-HTTP-Method-Override": {"enum": ["PATCH", "HEAD", "DELETE"]},
-}
-"""How the headers of tus look."""
 
 UPLOAD_REFUSALS = (
     *LABEL_REFUSALS,
@@ -92,21 +80,10 @@ _WRITE_REFUSALS = (
 )
 
 
-def _speak(request: Request) -> None:
-    """Say what is spoken here, in every answer. Raises TusVersionUnsupported."""
-    visit_of(request.scope).headers += [(b"tus-resumable", VERSION.encode("ascii"))]
-    said = request.headers.get("tus-resumable")
-    if request.method not in ("GET", "OPTIONS") and said != VERSION:
-        visit_of(request.scope).headers += [(b"tus-version", VERSION.encode("ascii"))]
-        raise TusVersionUnsupported(
-            f"{(said or 'Nothing')[:20]!r} is not spoken here.", tus_version=VERSION
-        )
-
-
 router = APIRouter(
     prefix="/v1/uploads",
     tags=["uploads"],
-    dependencies=[counted(Category.UPLOADS), Depends(_speak)],
+    dependencies=[counted(Category.UPLOADS), Depends(speak)],
     responses=responses(errors.TooManyRequests),
 )
 
@@ -135,44 +112,6 @@ class UploadList(BaseModel):
     after: str | None = Field(description="what to ask for next; null: there are no more")
 
 
-def describe_tus(document: dict[str, Any]) -> None:
-    """Tell in an OpenAPI document of the headers that tus goes by."""
-    whole = {"schema": {"type": "string", "format": "binary"}}
-    said: dict[str, list[str]] = {
-        "/v1/uploads post": [
-            "Tus-Resumable",
-            "Upload-Length",
-            "Upload-Defer-Length",
-            "Upload-Metadata",
-            "Upload-Concat",
-            "Upload-Checksum",
-        ],
-        "/v1/uploads/{upload_id} post": ["X-HTTP-Method-Override"],
-        "/v1/uploads/{upload_id} patch": [
-            "Tus-Resumable",
-            "Upload-Offset",
-            "Upload-Length",
-            "Upload-Checksum",
-        ],
-        "/v1/uploads/{upload_id} head": ["Tus-Resumable"],
-        "/v1/uploads/{upload_id} delete": ["Tus-Resumable"],
-    }
-    for place, names in said.items():
-        path, _, method = place.partition(" ")
-        operation = document["paths"][path][method]
-        operation.setdefault("parameters", []).extend(
-            {
-                "in": "header",
-                "name": name,
-                "required": False,
-                "schema": {"type": "string", **_FORMS.get(name, {})},
-            }
-            for name in names
-        )
-        if method in ("post", "patch"):
-            operation["requestBody"] = {"required": False, "content": {CONTENT_TYPE: whole}}
-
-
 @router.options("", status_code=204, responses=responses(*SESSION_REFUSALS))
 def tell_what_is_spoken(parts: Parts) -> Response:
     """Tell the version, the extensions and the bounds of tus here."""
@@ -180,7 +119,7 @@ def tell_what_is_spoken(parts: Parts) -> Response:
         "Tus-Version": VERSION,
         "Tus-Extension": EXTENSIONS,
         "Tus-Max-Size": str(parts.receiver.max_bytes),
-        "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
+        "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
     }
     return Response(status_code=204, headers=headers)
 
@@ -192,20 +131,18 @@ async def begin_upload(request: Request, label: Label, parts: Parts) -> Response
     ``Upload-Concat`` makes it a part, or joins parts that are complete.
     """
     said, concat = request.headers.get("upload-metadata", ""), request.headers.get("upload-concat")
-    if len(said) > _SAID_MAX:
-        raise RequestInvalid("Upload-Metadata is too long.", max_bytes=_SAID_MAX)
-    filename = _read_filename(said)
+    filename = read_filename(said)
     if concat is not None and concat != "partial":
         upload = await to_thread.run_sync(_join, parts, label, concat, said, filename)
         return _answer(201, upload, upload.size_bytes, location=True)
-    size_bytes = _read_length(request, needed=True)
+    size_bytes = read_length(request, needed=True)
     kind = UploadKind.WHOLE if concat is None else UploadKind.PARTIAL
     upload = await to_thread.run_sync(
         lambda: parts.receiver.begin(
             label, size_bytes=size_bytes, said=said, filename=filename, kind=kind
         )
     )
-    if not _sends_bytes(request):
+    if not sends_bytes(request):
         return _answer(201, upload, None, location=True)
     try:
         upload, received_bytes = await _receive(request, parts, upload.id, label, at=0)
@@ -268,10 +205,10 @@ async def append_to_upload(
     request: Request, upload_id: Name, label: Label, parts: Parts
 ) -> Response:
     """Add bytes at the end of an upload."""
-    at = _read_number(request, "upload-offset")
+    at = read_number(request, "upload-offset")
     if at is None:
         raise RequestInvalid("Upload-Offset is missing.", header="Upload-Offset")
-    if not _sends_bytes(request):
+    if not sends_bytes(request):
         said = request.headers.get("content-type", "")[:60]
         raise MediaTypeUnsupported(f"It is {said!r}.", content_type=CONTENT_TYPE)
     name = require_upload_id(upload_id)
@@ -310,26 +247,16 @@ async def override_method(
 
 
 def _join(parts: Services, label: str, concat: str, said: str, filename: str) -> Upload:
-    form, _, urls = concat.partition(";")
-    named = [_PART_URL.fullmatch(url) for url in urls.split()]
-    if form != "final" or not named:
-        raise RequestInvalid(
-            "Upload-Concat is `partial`, or `final;` and the URLs of the parts.",
-            header="Upload-Concat",
-        )
-    ids: list[UploadId] = []
-    for url in named:
-        if url is None:
-            raise RequestInvalid("A URL is none of a part.", header="Upload-Concat")
-        ids.append(require_upload_id(url[1]))
-    return parts.receiver.join(ids, label, joined=concat, said=said, filename=filename)
+    return parts.receiver.join(
+        read_parts(concat), label, joined=concat, said=said, filename=filename
+    )
 
 
 async def _receive(
     request: Request, parts: Services, upload_id: UploadId, label: str, *, at: int
 ) -> tuple[Upload, int]:
     """Return an upload with what the request holds added to it, and how much of it there is."""
-    size_bytes, checksum = _read_length(request, needed=False), _read_checksum(request)
+    size_bytes, checksum = read_length(request, needed=False), read_checksum(request)
     reception = await to_thread.run_sync(
         lambda: parts.receiver.open(upload_id, label, at=at, size_bytes=size_bytes)
     )
@@ -370,7 +297,7 @@ async def _check_and_pass_on(
     request: Request, parts: Services, reception: Reception, algorithm: str, expected: bytes
 ) -> None:
     """Write what a request holds if it is what it is said to be; else nothing of it counts."""
-    digest = _ALGORITHMS[algorithm](usedforsecurity=False)
+    digest = ALGORITHMS[algorithm](usedforsecurity=False)
     most_bytes = parts.receiver.max_bytes
     folder = await to_thread.run_sync(parts.store.staging)
     with _open_draft(str(folder)) as draft:
@@ -418,66 +345,6 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
         except (ClientDisconnect, TimeoutError) as fault:
             raise RequestInvalid("The sender stopped before the end; what came counts.") from fault
         yield piece
-
-
-def _sends_bytes(request: Request) -> bool:
-    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return said == CONTENT_TYPE
-
-
-def _read_number(request: Request, header: str) -> int | None:
-    said = request.headers.get(header)
-    if said is None:
-        return None
-    if not _NUMBER.fullmatch(said):
-        raise RequestInvalid(f"{header} is no number.", header=header)
-    return int(said)
-
-
-def _read_length(request: Request, *, needed: bool) -> int | None:
-    """Return how long the upload is going to be; None where that is said later, or was before."""
-    size_bytes = _read_number(request, "upload-length")
-    deferred = request.headers.get("upload-defer-length")
-    if deferred not in (None, "1") or (deferred is not None and size_bytes is not None):
-        raise RequestInvalid("Upload-Defer-Length is 1, or absent.", header="Upload-Defer-Length")
-    if needed and size_bytes is None and deferred is None:
-        raise RequestInvalid(
-            "Say Upload-Length, or Upload-Defer-Length: 1.", header="Upload-Length"
-        )
-    return size_bytes
-
-
-def _read_checksum(request: Request) -> tuple[str, bytes] | None:
-    said = request.headers.get("upload-checksum")
-    if said is None:
-        return None
-    algorithm, _, encoded = said.partition(" ")
-    try:
-        expected = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        expected = b""
-    if algorithm not in _ALGORITHMS or not expected:
-        known = ",".join(_ALGORITHMS)
-        raise RequestInvalid(
-            "Upload-Checksum is an algorithm and what is hashed to, in Base64.",
-            header="Upload-Checksum",
-            algorithms=known,
-        )
-    return algorithm, expected
-
-
-def _read_filename(said: str) -> str:
-    """Return what the sender calls the file in its Upload-Metadata."""
-    names: dict[str, str] = {}
-    for pair in filter(None, (each.strip() for each in said.split(","))):
-        name, _, encoded = pair.partition(" ")
-        try:
-            names[name] = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
-        except (binascii.Error, ValueError) as fault:
-            raise RequestInvalid(
-                "Upload-Metadata is names, each with a value in Base64.", header="Upload-Metadata"
-            ) from fault
-    return clean_filename(names.get("filename") or names.get("name") or "")
 
 
 def _answer(
