@@ -15,8 +15,9 @@ from catalogue.breaker import Breaker
 from catalogue.errors import ObjectDiffers, ObjectNotFound, StoreUnavailable
 from storage.faults import not_writable
 from storage.keys import ObjectKey, is_key, require_key
-from storage.port import ObjectInfo
+from storage.port import LOST_UPLOAD, ObjectInfo
 
+UPLOADS = ".uploads"
 _DRAFTS = ".drafts"
 
 
@@ -101,8 +102,10 @@ class LocalStore:
         self.staging()
         with _writing("drafts"):
             for path in self._root.rglob("*"):
-                is_draft = path.name.startswith(".") or path.parent.name == _DRAFTS
-                if is_draft and path.is_file() and path.stat().st_mtime < before.timestamp():
+                is_upload = path.parent.name == UPLOADS
+                is_draft = path.name.startswith(".") or path.parent.name == _DRAFTS or is_upload
+                oldest = before - LOST_UPLOAD if is_upload else before
+                if is_draft and path.is_file() and path.stat().st_mtime < oldest.timestamp():
                     path.unlink(missing_ok=True)
                     dropped += 1
         return dropped

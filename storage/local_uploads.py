@@ -10,7 +10,7 @@ from catalogue.errors import UploadNotFound
 from catalogue.uploads import UploadId, require_upload_id
 from storage.faults import not_writable
 from storage.keys import ObjectKey
-from storage.local import LocalStore, make_folder
+from storage.local import UPLOADS, LocalStore, make_folder
 
 _PIECE_BYTES = 1 << 20
 # What else is on the disk, such as the catalogue, has to be written when uploads have filled it.
@@ -21,7 +21,7 @@ class LocalUploads:
     """See storage.port.UploadStore. The files stand in ``.uploads`` below ``root``."""
 
     def __init__(self, root: Path) -> None:
-        self._folder, self._store = root / ".uploads", LocalStore(root)
+        self._folder, self._store = root / UPLOADS, LocalStore(root)
 
     def begin(self, upload_id: UploadId) -> str:
         """See UploadStore.begin."""

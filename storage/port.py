@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from catalogue.breaker import Breaker
 from catalogue.uploads import UploadId
 from storage.keys import ObjectKey
+
+LOST_UPLOAD = timedelta(days=30)
+"""After how long an upload that nothing was added to cannot be one that the catalogue knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +69,11 @@ class ObjectStore(Protocol):
         """Remove an object, or do nothing when there is none."""
 
     def drop_drafts(self, *, before: datetime) -> int:
-        """Remove what was half written or received and not touched since then; return how many."""
+        """Remove what was half written or received and not touched since then; return how many.
+
+        Uploads, which the catalogue knows, only where it must have forgotten them: LOST_UPLOAD
+        before.
+        """
 
     def staging(self) -> Path:
         """Return a folder for files that are still being received, on the adopting volume."""

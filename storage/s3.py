@@ -21,7 +21,7 @@ from catalogue.breaker import Breaker
 from catalogue.errors import ObjectDiffers, ObjectNotFound
 from storage.faults import not_writable
 from storage.keys import ObjectKey, is_key, require_key
-from storage.port import ObjectInfo
+from storage.port import LOST_UPLOAD, ObjectInfo
 from storage.s3_bucket import AlreadyThere, OutOfRange, S3Bucket
 from storage.s3_uploads import UPLOADS
 
@@ -133,7 +133,8 @@ class S3Store:
             pages = self._client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self._bucket):
                 for upload in page.get("Uploads", []):
-                    if upload["Initiated"] < before and not upload["Key"].startswith(UPLOADS):
+                    is_upload = upload["Key"].startswith(UPLOADS)
+                    if upload["Initiated"] < (before - LOST_UPLOAD if is_upload else before):
                         named = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
                         self._client.abort_multipart_upload(Bucket=self._bucket, **named)
                         dropped += 1

@@ -1,6 +1,7 @@
 """Rules of quality on the command line: ``RULE=VERDICT`` or ``RULE=VERDICT:LIMIT``."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import click
 
@@ -27,6 +28,8 @@ def _read(said: str) -> tuple[Rule, RuleSetting]:
         rule = Rule(name)
         usual = USUAL[rule].limit
         number = float(limit) if limit else usual
+        if number is not None and not isfinite(number):
+            raise click.BadParameter(f"{limit} is no limit.", param_hint="--rule")
         if limit and usual is None:
             raise click.BadParameter(f"{name} has no limit.", param_hint="--rule")
         return rule, RuleSetting(verdict=Verdict(verdict), limit=number)

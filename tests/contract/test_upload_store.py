@@ -3,6 +3,7 @@
 import inspect
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
@@ -151,14 +152,17 @@ def test_what_is_dropped_is_gone_and_nothing_else(
     assert uploads.size_bytes(OTHER, handles[OTHER]) == size
 
 
-def test_growing_uploads_are_no_drafts(store_adapter: StoreAdapter) -> None:
-    from datetime import UTC, datetime, timedelta
-
-    uploads = store_adapter.open_uploads()
+def test_an_upload_is_dropped_with_drafts_only_when_nobody_can_know_it(
+    store_adapter: StoreAdapter,
+) -> None:
+    uploads, store, now = store_adapter.open_uploads(), store_adapter.open(), datetime.now(UTC)
     handle = uploads.begin(ONE)
     append(uploads, handle, b"x" * 10)
-    store_adapter.open().drop_drafts(before=datetime.now(UTC) + timedelta(days=1))
+    assert store.drop_drafts(before=now + timedelta(days=29)) == 0
     assert uploads.size_bytes(ONE, handle) == 10
+    assert store.drop_drafts(before=now + timedelta(days=31)) == 1
+    with pytest.raises(UploadNotFound):
+        uploads.size_bytes(ONE, handle)
 
 
 @pytest.mark.parametrize("text", OUTSIDE)

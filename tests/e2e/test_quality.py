@@ -80,7 +80,9 @@ def test_several_files_are_told_of_in_words(tmp_path: Path) -> None:
     assert "master-not-a-file" in done.stderr
 
 
-@pytest.mark.parametrize("rule", ["loudness=warn", "clips=perhaps", "clips=warn:x", "lossy=warn:1"])
+@pytest.mark.parametrize(
+    "rule", ["loudness=warn", "clips=perhaps", "clips=warn:x", "lossy=warn:1", "clips=warn:nan"]
+)
 def test_a_rule_that_there_is_not_is_refused(rule: str) -> None:
     done = lathe("check", "--rule", rule, FIXTURES / "tiny.wav")
     assert done.returncode == 2
