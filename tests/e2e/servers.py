@@ -275,11 +275,21 @@ class SmallPlant(Plant):
         return Path(f"/proc/{self.pid}/root{self.state}")
 
 
+_given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody listens on, and that was not given before.
+
+    Whoever was given the last one may not listen yet, and some share a port without a word.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def command_line(pid: int) -> str:
