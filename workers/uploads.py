@@ -13,7 +13,6 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from catalogue.errors import (
-    LatheError,
     MasterTooLarge,
     ObjectNotFound,
     UploadIncomplete,
@@ -99,6 +98,11 @@ class Reception:
             self._end = desk.store.append(upload.id, handle)
         self.size_bytes = self._size_bytes()
         self._hash = desk.hashes.take(upload.id, self.size_bytes)
+
+    def expect(self, size_bytes: int) -> None:
+        """Learn how large the upload is going to be."""
+        self.upload = replace(self.upload, size_bytes=size_bytes)
+        self._most_bytes = size_bytes
 
     def write(self, data: bytes) -> None:
         """Add bytes. Raises MasterTooLarge, UploadBusy, DiskFull and Unavailable."""
@@ -222,30 +226,37 @@ class Receiver:
         try:
             if upload.kind is UploadKind.FINAL and upload.finished_at is not None:
                 raise UploadJoined("It was joined of parts, and ends there.")
-            if size_bytes is not None and upload.size_bytes != size_bytes:
-                if upload.size_bytes is not None:
-                    raise UploadSizeWrong(
-                        f"It is to have {upload.size_bytes} bytes, not {size_bytes}.",
-                        size_bytes=upload.size_bytes,
-                        said=size_bytes,
-                    )
-                bounds = self._bounds(label)
-                self._uploads.measure(upload_id, claim, size_bytes=size_bytes, bounds=bounds)
-                upload = replace(upload, size_bytes=size_bytes)
+            if size_bytes is not None and upload.size_bytes not in (None, size_bytes):
+                raise UploadSizeWrong(
+                    f"It is to have {upload.size_bytes} bytes, not {size_bytes}.",
+                    size_bytes=upload.size_bytes,
+                    said=size_bytes,
+                )
             reception = Reception(self._desk, upload, claim, most_bytes=self.max_bytes)
         except BaseException:
             self._uploads.release(upload_id, claim)
             raise
-        there = reception.size_bytes
-        if there != at:
+        try:
+            self._settle(reception, claim, at=at, size_bytes=size_bytes)
+        except BaseException:
             reception.close()
-            raise UploadOffsetWrong(f"There are {there} bytes, not {at}.", offset=there, said=at)
-        if upload.size_bytes is not None and there > upload.size_bytes:
-            reception.close()
-            raise UploadSizeWrong(
-                f"There are {there} bytes already.", size_bytes=there, said=upload.size_bytes
-            )
+            raise
         return reception
+
+    def _settle(self, reception: Reception, claim: str, *, at: int, size_bytes: int | None) -> None:
+        """Require that an upload is where its sender thinks, and learn how large it is to be."""
+        upload, there = reception.upload, reception.size_bytes
+        if there != at:
+            raise UploadOffsetWrong(f"There are {there} bytes, not {at}.", offset=there, said=at)
+        if upload.size_bytes is not None or size_bytes is None:
+            return
+        if there > size_bytes:
+            raise UploadSizeWrong(
+                f"There are {there} bytes already.", size_bytes=there, said=size_bytes
+            )
+        bounds = self._bounds(upload.label)
+        self._uploads.measure(upload.id, claim, size_bytes=size_bytes, bounds=bounds)
+        reception.expect(size_bytes)
 
     def join(
         self, upload_ids: Sequence[UploadId], label: str, *, joined: str, said: str, filename: str
@@ -254,12 +265,10 @@ class Receiver:
 
         Raises UploadNotFound, UploadIncomplete, MasterTooLarge and UploadsFull.
         """
-        parts = [self._uploads.get(each, label=label) for each in upload_ids]
+        parts = [self._finished(each, label) for each in upload_ids]
         for part in parts:
             if part.kind is not UploadKind.PARTIAL:
                 raise UploadNotFound("It is no part of a file.", upload=part.id)
-            if part.finished_at is None:
-                raise _incomplete(part, self._measure(part))
         size_bytes = sum(part.size_bytes or 0 for part in parts)
         whole = self.begin(
             label,
@@ -289,21 +298,16 @@ class Receiver:
 
         Raises UploadNotFound and UploadIncomplete.
         """
-        upload = self._uploads.get(upload_id, label=label)
+        upload = self._finished(upload_id, label)
         if upload.kind is UploadKind.PARTIAL:
             raise UploadIncomplete("It is a part of a file.", upload=upload.id)
-        if upload.finished_at is None and self._measure(upload) == upload.size_bytes:
-            # Its process died between the last byte and this.
-            upload = self.open(upload_id, label, at=upload.size_bytes).close()
-        if upload.finished_at is None:
-            raise _incomplete(upload, self._measure(upload))
         if upload.sha256 is not None:
             return upload, upload.sha256
         digest = hashlib.sha256()
         for piece in self._store.pieces(upload.id):
             digest.update(piece)
         sha256 = Sha256(digest.hexdigest())
-        self._uploads.finish(upload.id, sha256=sha256, now=upload.finished_at)
+        self._uploads.finish(upload.id, sha256=sha256, now=upload.finished_at or self._now())
         return upload, sha256
 
     def take(self, upload_id: UploadId, label: str) -> Incoming:
@@ -355,6 +359,24 @@ class Receiver:
         self._uploads.remove(gone)
         return len(gone)
 
+    def _finished(self, upload_id: UploadId, label: str) -> Upload:
+        """Return an upload of which all has come. Raises UploadNotFound and UploadIncomplete."""
+        upload = self._uploads.get(upload_id, label=label)
+        if upload.finished_at is not None:
+            return upload
+        there = self._measure(upload)
+        if there == upload.size_bytes:
+            # The process that took the last byte died before it said so.
+            upload = self.open(upload_id, label, at=there).close()
+        if upload.finished_at is None:
+            raise UploadIncomplete(
+                f"There are {there} of its bytes.",
+                upload=upload.id,
+                received_bytes=there,
+                size_bytes=upload.size_bytes,
+            )
+        return upload
+
     def _measure(self, upload: Upload) -> int:
         if upload.finished_at is not None:
             return upload.size_bytes or 0
@@ -375,12 +397,3 @@ class Receiver:
             size_bytes=policy.max_upload_bytes,
             unsaid_bytes=self.max_bytes,
         )
-
-
-def _incomplete(upload: Upload, received_bytes: int) -> LatheError:
-    return UploadIncomplete(
-        f"There are {received_bytes} of its bytes.",
-        upload=upload.id,
-        received_bytes=received_bytes,
-        size_bytes=upload.size_bytes,
-    )

@@ -169,6 +169,8 @@ def test_a_length_below_what_there_is_is_refused(label: httpx.Client) -> None:
     answer = send(label, url, 10, b"", **{"Upload-Length": "9"})
     require_problem(answer, errors.UploadSizeWrong)
     assert offset(label, url) == 10
+    assert send(label, url, 10, DATA[10:20], **{"Upload-Length": "20"}).status_code == 204
+    assert status(label, url)["complete"] is True
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
