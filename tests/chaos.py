@@ -211,7 +211,7 @@ class Chaos:
                 if sum(not self._is_over(client, job_id) for job_id in recent) < IN_FLIGHT:
                     answer = deliver(client, master.path, isrc=master.isrc)
                     if answer.status_code == 202:
-                        self.jobs.append(answer.json()["id"])
+                        self.jobs.append(accepted(answer))
                         return
                     assert answer.status_code == 503, answer.text
             time.sleep(0.2)
