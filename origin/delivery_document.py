@@ -214,14 +214,11 @@ def _draft(
     rights: tuple[Right, ...],
 ) -> Draft:
     credited = _credits(said.artists)
-    main = [each.name for each in credited if each.role is CreditRole.MAIN]
-    featured = [each.name for each in credited if each.role is CreditRole.FEATURED]
-    if not main:
+    if not any(each.role is CreditRole.MAIN for each in credited):
         findings.object_to(f"{pointer}/artists", "nobody of them is a main artist.")
-    shown = ", ".join(main) + (f" feat. {', '.join(featured)}" if featured else "")
     metadata = Metadata(
         title=said.title,
-        artist=said.artist or shown[:500],
+        artist=said.artist or show_artists(credited),
         isrc=_read_isrc(findings, f"{pointer}/isrc", said.isrc),
         rights=rights,
         album=None if release is None else _album(release, said),
@@ -273,6 +270,14 @@ def _require_different(findings: Findings, said: DeliveryDocument) -> None:
 def _warn_of_upc(findings: Findings, release: ReleaseSaid | None) -> None:
     if release is not None and not has_check_digit(release.upc):
         findings.warnings.append(("/release/upc", "Its check digit is not right."))
+
+
+def show_artists(credited: Sequence[Credit]) -> str:
+    """Return the artists of a recording as they are shown: the main ones, and who is featured."""
+    main = [each.name for each in credited if each.role is CreditRole.MAIN]
+    featured = [each.name for each in credited if each.role is CreditRole.FEATURED]
+    shown = ", ".join(main) + (f" feat. {', '.join(featured)}" if featured else "")
+    return shown[:500]
 
 
 def has_check_digit(upc: str) -> bool:

@@ -9,11 +9,13 @@ from typing import IO
 
 import numpy as np
 
+from catalogue.errors import MasterNotAFile
 from catalogue.nouns import Features, Fingerprint, Master
 from catalogue.quality import QualityReport
 from pipeline.hearing.fingerprint import Fingerprinter, build_fingerprint
 from pipeline.hearing.listener import Heard, Listener
 from pipeline.loudness import Loudness, LoudnessMeter
+from pipeline.master import hash_file, probe_master
 from pipeline.pcm import FULL_SCALES, PcmRows
 from pipeline.quality.drawings import Drawings
 from pipeline.quality.inspector import Inspector
@@ -89,3 +91,13 @@ def analyse(path: Path, master: Master) -> Analysed:
     with analysing(master) as analysis:
         decode_master(path, master, listen=analysis.listen, meter=analysis.meter)
         return analysis.finish()
+
+
+def analyse_file(path: Path) -> Analysed:
+    """Probe a file and decode it for its analysis.
+
+    Raises MasterNotAFile, and what ``probe_master`` and ``decode_master`` raise.
+    """
+    if not path.is_file():
+        raise MasterNotAFile("It is not a regular file.")
+    return analyse(path, probe_master(path, hash_file(path)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from catalogue.errors import LatheError, MasterNotAFile
+from catalogue.errors import LatheError
 from catalogue.quality import (
     QualityFinding,
     QualityPolicy,
@@ -21,7 +21,6 @@ from lathe.cli.reporting import show_name
 from lathe.cli.rules import RULES, read_rules
 
 if TYPE_CHECKING:
-    from pipeline.analysis import Analysed
     from pipeline.quality.drawings import Drawings
 
 
@@ -41,12 +40,14 @@ def command(
 
     Exits with 0 when all pass, 3 when something is to be known, 1 when one is refused.
     """
+    from pipeline.analysis import analyse_file
+
     policy = QualityPolicy(settings=read_rules(rules))
     worst = Verdict.PASSED
     order = list(Verdict)
     for file in files:
         try:
-            analysed = _analyse(file)
+            analysed = analyse_file(file)
             if draw is not None:
                 _draw(analysed.drawings, draw, file.name)
         except LatheError as fault:
@@ -62,15 +63,6 @@ def command(
             for each in findings:
                 click.echo(f"  {each.verdict}: {each.rule}: {each.detail} {each.advice}")
     return {Verdict.PASSED: 0, Verdict.WARN: EXIT_FINDINGS, Verdict.REFUSE: EXIT_FAILED}[worst]
-
-
-def _analyse(path: Path) -> "Analysed":
-    from pipeline.analysis import analyse
-    from pipeline.master import hash_file, probe_master
-
-    if not path.is_file():
-        raise MasterNotAFile("It is not a regular file.")
-    return analyse(path, probe_master(path, hash_file(path)))
 
 
 def _describe(report: QualityReport, findings: list[QualityFinding]) -> str:

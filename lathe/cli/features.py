@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from catalogue.errors import LatheError, MasterNotAFile
+from catalogue.errors import LatheError
 from lathe.cli import EXIT_FAILED, show_error
 from lathe.cli.reporting import show_name
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each file.")
 def command(files: tuple[Path, ...], explain: bool, as_json: bool) -> int:
     """Say what is heard in masters: tempo, key, and four scores from 0 to 1."""
+    from pipeline.analysis import analyse_file
+
     failed = 0
     for file in files:
         try:
-            analysed = _analyse(file)
+            analysed = analyse_file(file)
         except LatheError as fault:
             show_error(fault, file=show_name(file))
             failed += 1
@@ -37,15 +39,6 @@ def command(files: tuple[Path, ...], explain: bool, as_json: bool) -> int:
             if explain:
                 click.echo("\n".join(_explain(analysed.heard)))
     return EXIT_FAILED if failed else 0
-
-
-def _analyse(path: Path) -> "Analysed":
-    from pipeline.analysis import analyse
-    from pipeline.master import hash_file, probe_master
-
-    if not path.is_file():
-        raise MasterNotAFile("It is not a regular file.")
-    return analyse(path, probe_master(path, hash_file(path)))
 
 
 def _describe(analysed: "Analysed") -> str:

@@ -21,14 +21,13 @@ from catalogue.licensing import Deal, resolve_deals
 from catalogue.nouns import (
     AlbumDetails,
     AlbumSaid,
-    Credit,
     CreditRole,
     Metadata,
     Right,
     TrackDetails,
     Window,
 )
-from origin.delivery_document import Findings, has_check_digit
+from origin.delivery_document import Findings, has_check_digit, show_artists
 from origin.ern.message import ErnDeal, ErnFile, ErnMessage, ErnPlace, ErnRecording, ErnRelease
 from workers.intake import Incoming, Item
 
@@ -124,7 +123,7 @@ class _Settling:
             return None
         metadata = Metadata(
             title=said.title,
-            artist=_shown(said.credits),
+            artist=show_artists(said.credits),
             isrc=isrc,
             rights=rights,
             album=None if main is None or not main.icpn else _album(main, place),
@@ -224,10 +223,3 @@ def _album(main: ErnRelease, place: ErnPlace) -> AlbumSaid:
             imprint=main.imprint,
         ),
     )
-
-
-def _shown(credited: Sequence[Credit]) -> str:
-    main = [each.name for each in credited if each.role is CreditRole.MAIN]
-    featured = [each.name for each in credited if each.role is CreditRole.FEATURED]
-    shown = ", ".join(main) + (f" feat. {', '.join(featured)}" if featured else "")
-    return shown[:500]

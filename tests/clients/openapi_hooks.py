@@ -3,7 +3,9 @@
 import schemathesis
 
 
-@schemathesis.serializer("application/offset+octet-stream")
 def send_bytes(_: object, value: object) -> bytes:
     """Return a value as it is sent."""
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+schemathesis.serializer("application/offset+octet-stream")(send_bytes)
