@@ -122,6 +122,9 @@ def _check_sound(folder: Path, pressing: Pressing, rendition: Rendition) -> Iter
     except LatheError as fault:
         yield _finding(prefix, "decode-failed", fault.detail)
         return
+    except OSError as fault:
+        yield _finding(prefix, "decode-failed", str(fault.strerror))
+        return
     expected = rendition.samples + rendition.padding_samples * (rendition.frame_samples is not None)
     if decoded.samples != expected:
         yield _finding(

@@ -50,7 +50,7 @@ class JobStatus(BaseModel):
     track_id: str
     queue: WorkQueue
     state: JobState
-    stage: str = Field(examples=["wait", "start", "probe", "press", "publish", "done"])
+    stage: str = Field(examples=["wait", "start", "probe", "press", "measure", "publish", "done"])
     percent: int = Field(ge=0, le=100)
     attempts: int
     heartbeat_at: datetime | None

@@ -58,7 +58,7 @@ class Match(BaseModel):
 
     id: str
     state: JobState
-    stage: str = Field(examples=["wait", "probe", "match", "press", "publish", "done"])
+    stage: str = Field(examples=["wait", "probe", "match", "press", "measure", "publish", "done"])
     percent: int = Field(ge=0, le=100)
     outcome: Outcome | None = Field(description="null until it is known")
     track_id: str | None = Field(

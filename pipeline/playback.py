@@ -2,9 +2,8 @@
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 
 from catalogue.nouns import Decoded, Rendition, Sha256
 from pipeline import ffmpeg
@@ -15,7 +14,7 @@ def decode_joined(rendition: Rendition, pieces: Iterable[bytes]) -> Decoded:
 
     The hash covers PCM as that of a master does: 2 bytes a sample at 16 bits, 3 for all others.
     What the decoder itself leaves out (priming that the edit list tells of) is not counted.
-    Raises MasterCorrupt when the decoder complains.
+    Raises what ``stream_joined`` raises.
     """
     digest = hashlib.sha256()
     size_bytes = 0
@@ -33,12 +32,17 @@ def decode_joined(rendition: Rendition, pieces: Iterable[bytes]) -> Decoded:
 
 
 def stream_joined(
-    pieces: Iterable[bytes], take: Callable[[bytes], None], *, pcm_format: str
+    pieces: Iterable[bytes],
+    take: Callable[[bytes], None],
+    *,
+    pcm_format: str,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Decode joined ``pieces`` and give ``take`` the PCM as it comes, interleaved.
 
     ``pcm_format`` is what ffmpeg calls it: s16le, s24le or f32le, which holds what exceeds full
-    scale. Raises MasterCorrupt when the decoder complains.
+    scale. Raises whatever ``pieces`` raises, whatever the decoder makes of so early an end;
+    MasterCorrupt when the decoder complains of whole ones; and Stopped.
     """
     with ffmpeg.open_pipes(2) as (source, sink):
         command = ffmpeg.Command(
@@ -49,22 +53,23 @@ def stream_joined(
             source=source,
             sinks=[sink],
         )
-        feeder = threading.Thread(target=_feed, args=(source, pieces), daemon=True)
-        feeder.start()
-        try:
-            ffmpeg.run_ffmpegs([command], {sink: take})
-        finally:
-            source.close(source.read_end)
-            feeder.join()
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            fed = pool.submit(_feed, source, pieces)
+            try:
+                ffmpeg.run_ffmpegs([command], {sink: take}, should_stop=should_stop)
+            finally:
+                source.close(source.read_end)
+                fed.result()
 
 
 def _feed(pipe: ffmpeg.Pipe, pieces: Iterable[bytes]) -> None:
     """Write until the pieces end or fail, or the decoder has had enough; it notices both."""
     try:
-        with suppress(OSError):
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(pipe.write_end, view) :]
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(pipe.write_end, view) :]
+    except BrokenPipeError:
+        pass
     finally:
         pipe.close(pipe.write_end)

@@ -106,14 +106,15 @@ def press(
             should_stop=should_stop,
         )
         analysed = analysis.finish()
-    report("publish", 99)
+    report("measure", 98)
     kept, empty = _sort_out_empty(master, plan.recipes, decoded.samples)
     if not kept:
         raise _no_tier([*plan.refused, *empty])
     renditions = tuple(
         _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
     )
-    peaks = measure_tiers(renditions, store, lanes=lanes)
+    peaks = measure_tiers(renditions, store, lanes=lanes, should_stop=should_stop)
+    report("publish", 99)
     return Pressing(
         master=master,
         decoded=decoded,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from catalogue.errors import LatheError
 from lathe.client.shelf import Said, Shelf
 from pipeline.playback import stream_joined
 from protection.refusing import refuse_download
@@ -41,15 +40,6 @@ def play_kept(shelf: Shelf, track_id: str, output: Path | IO[bytes], *, now: dat
 def _decode(said: Said, pieces: Iterator[bytes], sound: IO[bytes]) -> None:
     width = _CD_BYTES if said.bits == _CD_BITS else _HIRES_BYTES
     left_bytes = said.samples * said.channels * width
-    fault: LatheError | None = None
-
-    def give() -> Iterator[bytes]:
-        nonlocal fault
-        try:
-            yield from pieces
-        except LatheError as found:
-            # The decoder's thread ends here; what it was is told to whoever plays.
-            fault = found
 
     def take(data: bytes) -> None:
         nonlocal left_bytes
@@ -58,11 +48,7 @@ def _decode(said: Said, pieces: Iterator[bytes], sound: IO[bytes]) -> None:
         left_bytes -= min(left_bytes, len(data))
 
     sound.write(_header(said, width))
-    try:
-        stream_joined(give(), take, pcm_format=f"s{8 * width}le")
-    finally:
-        if fault is not None:
-            raise fault
+    stream_joined(pieces, take, pcm_format=f"s{8 * width}le")
     if left_bytes:
         raise refuse_download("the manifest tells of another length")
 

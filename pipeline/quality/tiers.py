@@ -3,11 +3,12 @@
 Encoders change the waveform: a master that stays below full scale may come out above it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from catalogue.errors import EncoderInexact, MasterCorrupt
 from catalogue.nouns import Rendition
 from catalogue.quality import TierPeak
 from pipeline.playback import stream_joined
@@ -19,22 +20,27 @@ _FEED_SAMPLES = 1 << 16
 
 
 def measure_tiers(
-    renditions: Sequence[Rendition], store: ObjectStore, *, lanes: int
+    renditions: Sequence[Rendition],
+    store: ObjectStore,
+    *,
+    lanes: int,
+    should_stop: Callable[[], bool],
 ) -> tuple[TierPeak, ...]:
     """Return the true peak of every lossy one of some renditions that are stored, in their order.
 
-    Raises MasterCorrupt where one cannot be decoded, and Unavailable when the store is away.
+    Raises EncoderInexact where one cannot be decoded, Unavailable when the store is away, and
+    Stopped.
     """
     lossy = [rendition for rendition in renditions if not rendition.tier.codec.lossless]
     with ThreadPoolExecutor(max_workers=lanes) as pool:
-        peaks = pool.map(lambda rendition: _measure(rendition, store), lossy)
+        peaks = pool.map(lambda rendition: _measure(rendition, store, should_stop), lossy)
         return tuple(
             TierPeak(tier=rendition.tier.name, true_peak_dbtp=to_db(peak))
             for rendition, peak in zip(lossy, peaks, strict=True)
         )
 
 
-def _measure(rendition: Rendition, store: ObjectStore) -> float:
+def _measure(rendition: Rendition, store: ObjectStore, should_stop: Callable[[], bool]) -> float:
     meter = TruePeakMeter(rate_hz=rendition.rate_hz, channels=rendition.channels)
     frame_bytes = 4 * rendition.channels
     held = bytearray()
@@ -52,6 +58,11 @@ def _measure(rendition: Rendition, store: ObjectStore) -> float:
 
     names = [rendition.init.name, *(chunk.body.name for chunk in rendition.chunks)]
     pieces = (store.read(rendition_key(rendition.id, name)) for name in names)
-    stream_joined(pieces, take, pcm_format="f32le")
+    try:
+        stream_joined(pieces, take, pcm_format="f32le", should_stop=should_stop)
+    except MasterCorrupt as fault:
+        raise EncoderInexact(
+            f"What was made for {rendition.tier.name} cannot be decoded.", **fault.measured
+        ) from fault
     feed(frame_bytes)
     return meter.finish()

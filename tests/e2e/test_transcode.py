@@ -118,7 +118,7 @@ def test_a_master_s_events_come_in_order_and_the_summary_last(out: Path, masters
         percents = [each["percent"] for each in progress]
         assert percents == sorted(percents)
         stages = list(dict.fromkeys(each["stage"] for each in progress))
-        assert stages == ["hash", "probe", "press", "publish"]
+        assert stages == ["hash", "probe", "press", "measure", "publish"]
 
 
 def test_words_for_people_are_quiet_in_a_pipe(out: Path, masters: Path) -> None:

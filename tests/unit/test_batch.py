@@ -84,7 +84,15 @@ def codes(told: Iterable[Event]) -> list[tuple[str, str]]:
 
 def test_a_master_starts_advances_and_is_pressed(order: Order) -> None:
     tally, told = run(order, SHORT)
-    assert kinds(told, SHORT) == ["Started", "hash", "probe", "press", "publish", "Pressed"]
+    assert kinds(told, SHORT) == [
+        "Started",
+        "hash",
+        "probe",
+        "press",
+        "measure",
+        "publish",
+        "Pressed",
+    ]
     assert told[0] == Started(file=SHORT, size_bytes=SHORT.stat().st_size)
     percents = [each.percent for each in told if isinstance(each, Advanced)]
     assert percents == sorted(percents) and percents[-1] == 99

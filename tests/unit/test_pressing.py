@@ -160,7 +160,13 @@ def test_nothing_but_a_draft_is_seen_before_all_is_there(out: Path) -> None:
     folder = press_to_folder(SHORT, out, BOTH, report=look).folder
     drafts = {name for _, names in seen for name in names}
     assert len(drafts) == 1 and all(name.startswith(".lathe-") for name in drafts)
-    assert list(dict.fromkeys(stage for stage, _ in seen)) == ["hash", "probe", "press", "publish"]
+    assert list(dict.fromkeys(stage for stage, _ in seen)) == [
+        "hash",
+        "probe",
+        "press",
+        "measure",
+        "publish",
+    ]
     assert list(out.iterdir()) == [folder]
 
 
