@@ -879,3 +879,24 @@ def leaves(root: type[LatheError] = LatheError) -> list[type[LatheError]]:
     for child in root.__subclasses__():
         found.extend(leaves(child))
     return sorted(found, key=lambda leaf: leaf.code)
+
+
+# --------------------------------------------------------------------------- webhooks
+
+
+class WebhookNotFound(NotFound):
+    code = "webhook-not-found"
+    title = "The label has no such webhook"
+    advice = "List them with `GET /v1/webhooks`."
+
+
+class WebhookUrlUnfit(InvalidInput):
+    code = "webhook-url-unfit"
+    title = "Nothing can be sent to this URL"
+    advice = "Give a URL of https whose host has a public address, without user and password."
+
+
+class WebhooksFull(Conflict):
+    code = "webhooks-full"
+    title = "The label has as many webhooks as it may"
+    advice = "Remove one with `DELETE /v1/webhooks/{id}`."

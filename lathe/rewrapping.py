@@ -1,9 +1,10 @@
-"""Wrapping content keys with the ring's first key, page by page, while the plant goes on."""
+"""Wrapping keys with the ring's first key, page by page, while the plant goes on."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from catalogue.offline import ContentKeys, StoredContentKey
+from catalogue.webhooks import Webhooks
 from protection.content_keys import KeyWrapper, WrappedKey
 
 _PAGE = 500
@@ -29,3 +30,18 @@ def rewrap_all(
         done, after = done + len(page), page[-1].id
         report(done)
     return done
+
+
+def rewrap_webhooks(webhooks: Webhooks, wrapper: KeyWrapper) -> int:
+    """Wrap the secrets of webhooks that another key of the ring wraps; return how many there were.
+
+    Raises ContentKeyLost when the ring lacks a key that is still needed.
+    """
+    found = webhooks.wrapped_otherwise(wrapper.kek)
+    changed = []
+    for webhook in found:
+        secret = wrapper.unwrap(WrappedKey(webhook.id, webhook.kek, webhook.wrapped))
+        wrapped = wrapper.wrap(secret)
+        changed.append(replace(webhook, kek=wrapper.kek, wrapped=wrapped.wrapped))
+    webhooks.rewrap(changed)
+    return len(changed)

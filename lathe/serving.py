@@ -61,6 +61,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         replies=house.replies,
         reports=house.reports,
         messages=house.messages,
+        webhooks=house.webhooks,
         published=PublishedRenditions(house.tracks, house.content_keys),
         devices=house.devices,
         content_keys=house.content_keys,

@@ -74,6 +74,11 @@ class Settings(BaseModel):
         description="JSON list of networks whose X-Lathe-Territory and X-Forwarded-For are "
         "believed",
     )
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="JSON list of networks that webhooks may be in though they are not public, "
+        "and reached by http as well",
+    )
     limits: str = Field(
         default="",
         description="how often may be asked, where it is not as usual: `stream=300/min "
@@ -110,7 +115,7 @@ class Settings(BaseModel):
         default=10.0, gt=0, le=86_400, description="after how long without it a job is taken over"
     )
 
-    @field_validator("trusted_edges", mode="before")
+    @field_validator("trusted_edges", "webhook_networks", mode="before")
     @classmethod
     def _parse_list(cls, value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value

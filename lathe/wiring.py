@@ -38,6 +38,7 @@ from catalogue.database.replies import SqlReplies
 from catalogue.database.shipments import SqlShipments
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
+from catalogue.database.webhooks import SqlWebhooks
 from catalogue.fleeting.changes import follow_redis
 from catalogue.fleeting.client import open_redis
 from catalogue.fleeting.limits import MemoryLimits, RedisLimits
@@ -63,6 +64,7 @@ from catalogue.port import (
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
 from catalogue.uploads import Uploads
+from catalogue.webhooks import Webhooks
 from lathe.machine import count_cores
 from lathe.metrics import PlantCollector, export
 from lathe.settings import Settings
@@ -125,6 +127,7 @@ class Records:
     replies: Replies
     reports: QualityReports
     messages: Messages
+    webhooks: Webhooks
     playbacks: Playbacks
     breakers: tuple[Breaker, ...]
 
@@ -194,6 +197,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "replies": SqlReplies(engine),
         "reports": SqlQualityReports(engine),
         "messages": SqlMessages(engine),
+        "webhooks": SqlWebhooks(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 
@@ -351,6 +355,7 @@ def build_plant(
     # The workers' room loads the pipeline; an origin without workers never does.
     from pipeline.tiers import read_ladder
     from workers.actors import Presser, declare_press
+    from workers.courier import Courier
     from workers.sealing import SealingSweeper, SealingWork, declare_seal
 
     settings = house.settings
@@ -384,11 +389,15 @@ def build_plant(
     )
     declare_press(house.broker, presser)
     sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
+    wrapper = KeyWrapper(open_content_keys(settings))
+    courier = Courier(
+        webhooks=house.webhooks, wrapper=wrapper, own_networks=settings.webhook_networks, now=now
+    )
     sealing = SealingWork(
         keys=house.content_keys,
         tracks=house.tracks,
         store=house.store,
-        wrapper=KeyWrapper(open_content_keys(settings)),
+        wrapper=wrapper,
         now=now,
         shutting_down=shutting_down,
     )
@@ -402,6 +411,8 @@ def build_plant(
             Round("sweeper of sealing", patience.heartbeat, to_be_sealed.sweep),
             Round("removal of leftovers", patience.heartbeat, tidy),
             Round("removal of uploads", _OVER_LOOKED_AT, build_receiver(house).expire),
+            Round("webhooks", patience.heartbeat, courier.send_due),
+            Round("removal of notices", _OVER_LOOKED_AT, courier.expire),
             Round("removal of replies", _OVER_LOOKED_AT, lambda: house.replies.expire(now=now())),
         ],
         queues=queues,

@@ -31,6 +31,7 @@ from origin import (
     takedowns,
     tracks,
     uploads,
+    webhooks,
 )
 from origin.delivery_document import DeliveryDocument, DeliveryMetadata
 from origin.entrance import Entrance
@@ -63,6 +64,7 @@ def build_api(services: Services) -> FastAPI:
         jobs,
         uploads,
         takedowns,
+        webhooks,
         tracks,
         similar,
         albums,

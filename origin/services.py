@@ -13,6 +13,7 @@ from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Desk, Jobs, Keys, Shipments, Tracks
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
+from catalogue.webhooks import Webhooks
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
 from origin.throttle import Throttle
@@ -55,6 +56,7 @@ class Services:
     replies: Replies
     reports: QualityReports
     messages: Messages
+    webhooks: Webhooks
     published: PublishedRenditions
     store: ObjectStore
     signer: UrlSigner

@@ -17,6 +17,7 @@ from catalogue.database.announcing import announce_album, announce_track
 from catalogue.database.audits import keep
 from catalogue.database.briefs import ALBUM_DETAILS, TRACK_DETAILS, WINDOWS, make_right
 from catalogue.database.engine import insert_new
+from catalogue.database.noticing import note_change
 from catalogue.database.schema import albums, deliveries, jobs, masters, rights, tracks
 from catalogue.nouns import (
     AccountId,
@@ -131,6 +132,7 @@ def keep_delivery(
             updated_at=now,
         )
     )
+    note_change(connection, job_id)
 
 
 def _named(entry: Entry) -> Any:

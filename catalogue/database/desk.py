@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, and_, delete, func, select, update
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
 from catalogue.database.jobs import build_job, end_attempt, ended, read_job, waiting
+from catalogue.database.noticing import note_change
 from catalogue.database.schema import attempts, drained_queues, jobs
 from catalogue.errors import JobStateWrong
 from catalogue.lifecycle import JobEvent, states_before
@@ -177,6 +178,7 @@ class SqlDesk:
                     f"The job is {job.state}.", job=job_id, state=job.state, wanted=event
                 )
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+            note_change(connection, job_id)
             if end is not None and now is not None:
                 end_attempt(connection, row.claim, end, now)
                 leave_holds(connection, job_id, now)

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from catalogue.database.announcing import announce_album, announce_track
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.holds import leave_holds
+from catalogue.database.noticing import note_change
 from catalogue.database.prints import keep_heard, reveal
 from catalogue.database.schema import (
     attempts,
@@ -159,6 +160,7 @@ class SqlJobs:
             }
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(**taken))
             _begin_attempt(connection, job_id, claim, worker, now)
+            note_change(connection, job_id)
             return read_job(connection, job_id)
 
     def beat(self, job_id: JobId, claim: str, *, stage: str, percent: int, now: datetime) -> None:
@@ -418,6 +420,8 @@ def _change(connection: Connection, job_id: JobId, claim: str, values: dict[str,
     held = and_(jobs.c.id == job_id, jobs.c.claim == claim, jobs.c.state == JobState.RUNNING)
     if connection.execute(update(jobs).where(held).values(**values)).rowcount != 1:
         raise JobLost("Another worker holds the job, or it has ended.", job=job_id)
+    if "state" in values:
+        note_change(connection, job_id)
 
 
 def _set_aside(connection: Connection, job_id: JobId, silences: int, now: datetime) -> None:
@@ -438,6 +442,7 @@ def _set_aside(connection: Connection, job_id: JobId, silences: int, now: dateti
     )
     values = ended(JobEvent.QUARANTINE, now, reason) | {"silences": silences}
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+    note_change(connection, job_id)
     leave_holds(connection, job_id, now)
 
 

@@ -487,3 +487,35 @@ messages = Table(
     Column("acknowledgement", LargeBinary, nullable=False),
     Index(None, "label", "release"),
 )
+
+webhooks = Table(
+    "webhooks",
+    tables,
+    Column("id", String(40), primary_key=True),
+    Column("label", String(200), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    # By commas; empty: all of them.
+    Column("states", String(120), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("kek", String(16), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("failing_since", Instant),
+)
+
+notices = Table(
+    "notices",
+    tables,
+    Column("number", _NUMBER, primary_key=True),
+    # Of a webhook that may be removed in the same moment.
+    Column("webhook_id", String(40), nullable=False),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("reason", JSON(none_as_null=True)),
+    Column("at", Instant, nullable=False, index=True),
+    Column("attempts", Integer, nullable=False),
+    # Null when it is not sent again.
+    Column("due_at", Instant, index=True),
+    Column("delivered_at", Instant),
+    Column("answer", String(120), nullable=False),
+    Index(None, "webhook_id", "number"),
+)

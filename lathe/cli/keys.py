@@ -77,12 +77,14 @@ def make(kms: str | None) -> None:
 
 @command.command("rotate")
 def rotate() -> None:
-    """Wrap every content key with the first key of LATHE_CONTENT_KEYS, while the plant goes on.
+    """Wrap all that is wrapped with the first key of LATHE_CONTENT_KEYS, while the plant goes on.
+
+    That is content keys and the secrets of webhooks.
 
     Put a new key in front of the ring and start the plant's programs again, then run this; the last
     key can be dropped when it is done. It can be broken off and run again.
     """
-    from lathe.rewrapping import rewrap_all
+    from lathe.rewrapping import rewrap_all, rewrap_webhooks
     from protection.content_keys import KeyWrapper
 
     settings = read_settings()
@@ -91,7 +93,10 @@ def rotate() -> None:
     def report(done: int) -> None:
         click.echo(f"{done} wrapped", err=True)
 
-    done = rewrap_all(open_records(settings).content_keys, wrapper, report)
+    records = open_records(settings)
+    hooks = rewrap_webhooks(records.webhooks, wrapper)
+    done = rewrap_all(records.content_keys, wrapper, report)
+    click.echo(f"{hooks} secrets of webhooks are wrapped with {wrapper.kek} now")
     click.echo(f"{done} content keys are wrapped with {wrapper.kek} now")
 
 

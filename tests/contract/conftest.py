@@ -26,6 +26,7 @@ from catalogue.database.replies import SqlReplies
 from catalogue.database.shipments import SqlShipments
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
+from catalogue.database.webhooks import SqlWebhooks
 from catalogue.fleeting.client import GuardedRedis, open_redis
 from catalogue.messages import Messages
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
@@ -34,6 +35,7 @@ from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Shipments, Tracks
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
 from catalogue.uploads import Uploads
+from catalogue.webhooks import Webhooks
 from storage.local import LocalStore
 from storage.local_uploads import LocalUploads
 from storage.port import ObjectStore, UploadStore
@@ -78,6 +80,7 @@ class Catalogue:
     downloads: Downloads
     policies: Policies
     uploads: Uploads
+    webhooks: Webhooks
     replies: Replies
     shipments: Shipments
     reports: QualityReports
@@ -180,6 +183,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         downloads=SqlDownloads(engine),
         policies=SqlPolicies(engine),
         uploads=SqlUploads(engine),
+        webhooks=SqlWebhooks(engine),
         replies=SqlReplies(engine),
         shipments=SqlShipments(engine),
         reports=SqlQualityReports(engine),

@@ -1,4 +1,4 @@
-"""What labels send: uploads, shipments, messages; what masters are like; replies."""
+"""What labels send: uploads, shipments, messages; what masters are like; replies; webhooks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -90,3 +90,35 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("label", "id", name=op.f("pk_messages")),
     )
     op.create_index(op.f("ix_messages_label_release"), "messages", ["label", "release"])
+    op.create_table(
+        "webhooks",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("states", sa.String(length=120), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("kek", sa.String(length=16), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks")),
+    )
+    op.create_index(op.f("ix_webhooks_label"), "webhooks", ["label"])
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "notices",
+        sa.Column("number", number, nullable=False),
+        sa.Column("webhook_id", sa.String(length=40), nullable=False),
+        sa.Column("job_id", sa.String(length=40), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("reason", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("delivered_at", sa.BigInteger(), nullable=True),
+        sa.Column("answer", sa.String(length=120), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_notices_job_id")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_notices")),
+    )
+    op.create_index(op.f("ix_notices_at"), "notices", ["at"])
+    op.create_index(op.f("ix_notices_due_at"), "notices", ["due_at"])
+    op.create_index(op.f("ix_notices_webhook_id_number"), "notices", ["webhook_id", "number"])
