@@ -219,8 +219,7 @@ def grant_stream(
     window, ends_at = _best_window(_windows(track, listener.territory), use, now)
     licensed = _quality(window)
     chosen = _choose(track, listener, wish, licensed)
-    step = URL_ROUNDING.total_seconds()
-    expires_at = datetime.fromtimestamp(-(-(now + URL_LIFE).timestamp() // step) * step, UTC)
+    expires_at = urls_end_at(now)
     refresh_after = expires_at - URL_LIFE + REFRESH_AFTER
     return Grant(
         track_id=track.id,
@@ -231,6 +230,15 @@ def grant_stream(
         expires_at=expires_at if ends_at is None else min(expires_at, ends_at),
         refresh_after=refresh_after if ends_at is None else min(refresh_after, ends_at),
     )
+
+
+def urls_end_at(now: datetime) -> datetime:
+    """Return when URLs end that are signed now, where no right ends before.
+
+    At least ``URL_LIFE`` away, and rounded up to ``URL_ROUNDING``.
+    """
+    step = URL_ROUNDING.total_seconds()
+    return datetime.fromtimestamp(-(-(now + URL_LIFE).timestamp() // step) * step, UTC)
 
 
 def refusal_of(track: Track, listener: Listener, *, use: Use, now: datetime) -> LatheError | None:

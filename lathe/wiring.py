@@ -36,6 +36,7 @@ from catalogue.database.prints import SqlPrints
 from catalogue.database.quality import SqlQualityReports
 from catalogue.database.replies import SqlReplies
 from catalogue.database.shipments import SqlShipments
+from catalogue.database.sleeves import SqlSleeves
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
 from catalogue.database.webhooks import SqlWebhooks
@@ -63,6 +64,7 @@ from catalogue.port import (
 )
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
+from catalogue.sleeves import Sleeves
 from catalogue.uploads import Uploads
 from catalogue.webhooks import Webhooks
 from lathe.machine import count_cores
@@ -128,6 +130,7 @@ class Records:
     reports: QualityReports
     messages: Messages
     webhooks: Webhooks
+    sleeves: Sleeves
     playbacks: Playbacks
     breakers: tuple[Breaker, ...]
 
@@ -198,6 +201,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "reports": SqlQualityReports(engine),
         "messages": SqlMessages(engine),
         "webhooks": SqlWebhooks(engine),
+        "sleeves": SqlSleeves(engine),
         "limits": MemoryLimits() if redis is None else RedisLimits(redis),
     }
 
@@ -379,6 +383,7 @@ def build_plant(
         tracks=house.tracks,
         prints=house.prints,
         reports=house.reports,
+        sleeves=house.sleeves,
         policies=house.policies,
         holds=house.holds,
         store=house.store,

@@ -13,7 +13,7 @@ from catalogue.nouns import Rendition, RenditionId, StoredObject, TrackId
 from manifests import hls
 from manifests.manifest import is_fragmented
 from origin.access import Parts
-from origin.objects import plan_answer
+from origin.objects import CONTENT_TYPES, plan_answer
 from origin.problems import respond, responses
 from origin.routes import get_and_head
 from origin.services import Services
@@ -40,7 +40,7 @@ _ANSWERS = responses(
     errors.RangeUnsatisfiable,
     errors.Unavailable,
 ) | {
-    200: {"description": "the object", "content": {"audio/mp4": {}, "audio/ogg": {}}},
+    200: {"description": "the object", "content": {kind: {} for kind in CONTENT_TYPES}},
     206: {"description": "the range asked for"},
     304: {"description": "the object is the one that If-None-Match names"},
 }
@@ -97,7 +97,7 @@ async def _open(
     found = parts.published.recall(rendition)
     if found is None:
         found = await to_thread.run_sync(parts.published.load, rendition)
-    if name == hls.MEDIA_PLAYLIST and not found.sealed:
+    if name == hls.MEDIA_PLAYLIST and not found.sealed and found.rendition is not None:
         return _playlist(found.rendition, query)
     stored = found.objects.get(name)
     if stored is None:

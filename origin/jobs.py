@@ -16,6 +16,7 @@ from catalogue.quality import QualityFinding, QualityReport, Verdict, judge_qual
 from origin.access import LABEL_REFUSALS, AnyCaller, Caller, Parts, counted, label_of
 from origin.problems import Problem, describe_reason, responses
 from origin.services import Services
+from origin.sleeves import DrawingsShown, show_drawings
 from origin.throttle import Category
 
 router = APIRouter(
@@ -119,6 +120,7 @@ class QualityJudged(BaseModel):
     verdict: Verdict
     findings: list[QualityFinding]
     report: QualityReport
+    drawings: DrawingsShown | None = Field(description="null: it was never drawn")
 
 
 @router.get("/{job_id}/quality", responses=responses(errors.ReportNotFound))
@@ -130,7 +132,13 @@ def get_quality(job_id: Name, caller: AnyCaller, parts: Parts) -> QualityJudged:
     if report is None:
         raise ReportNotFound("Its master has not been measured.", job=job_id)
     findings = judge_quality(report, parts.policies.get(delivery.label).quality)
-    return QualityJudged(verdict=worst_of(findings), findings=findings, report=report)
+    sleeve = parts.sleeves.of_master(delivery.master_sha256)
+    drawings = None
+    if sleeve is not None:
+        drawings = show_drawings(parts, job.track_id, sleeve, session=caller.session)
+    return QualityJudged(
+        verdict=worst_of(findings), findings=findings, report=report, drawings=drawings
+    )
 
 
 @router.post("/{job_id}/cancel", responses=responses(errors.JobStateWrong))

@@ -142,7 +142,7 @@ def _open_kept(asked: Asked, form: Form) -> _Kept:
         session=grant.session,
         prefixes=[f"/{asked.track_id}/{sealed_rendition(kept.key)}/"],
     )
-    rendition = parts.published.load(kept.key.rendition_id).rendition
+    rendition = parts.published.rendition(kept.key.rendition_id)
     return _Kept(brief.track, rendition, kept.key, grant, prefix)
 
 

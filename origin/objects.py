@@ -11,12 +11,21 @@ from catalogue.errors import RangeUnsatisfiable
 from catalogue.nouns import StoredObject
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_CONTENT_TYPES = {
+_TYPES = {
     "mp4": "audio/mp4",
     "m4s": "audio/mp4",
+    "m4a": "audio/mp4",
     "ogg": "audio/ogg",
     "lso": "application/octet-stream",
+    "dat": "application/octet-stream",
+    "json": "application/json",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "svg": "image/svg+xml",
 }
+
+CONTENT_TYPES = sorted(set(_TYPES.values()))
+"""Every media type that objects have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +46,7 @@ def plan_answer(stored: StoredObject, asked: Mapping[str, str]) -> ObjectAnswer:
         "Accept-Ranges": "bytes",
         "Cache-Control": "public, max-age=31536000, immutable",
         "ETag": f'"{stored.sha256}"',
-        "Content-Type": _CONTENT_TYPES[stored.name.rpartition(".")[2]],
+        "Content-Type": _TYPES[stored.name.rpartition(".")[2]],
     }
     if _matches(asked.get("if-none-match"), headers["ETag"]):
         return ObjectAnswer(status=304, headers=headers, span=None)

@@ -10,6 +10,7 @@ from catalogue.errors import ObjectNotFound
 from catalogue.nouns import Rendition, RenditionId, Sha256, StoredObject
 from catalogue.offline import ContentKeys, Form, StoredContentKey, key_of_sealed, sealed_rendition
 from catalogue.port import Tracks
+from catalogue.sleeves import Sleeves, is_sleeve
 from protection.cenc import INIT_OVERHEAD_BYTES
 from protection.sealing import OVERHEAD_BYTES, sealed_name
 
@@ -17,9 +18,12 @@ _CAPACITY = 1024
 
 
 class Published(NamedTuple):
-    """A rendition, and the objects that are served of it by name, ``sealed`` or in clear."""
+    """A rendition, and the objects that are served of it by name, ``sealed`` or in clear.
 
-    rendition: Rendition
+    A sleeve has none.
+    """
+
+    rendition: Rendition | None
     objects: Mapping[str, StoredObject]
     sealed: bool
 
@@ -27,8 +31,8 @@ class Published(NamedTuple):
 class PublishedRenditions:
     """The declarations of the renditions used last, ``_CAPACITY`` of them at most."""
 
-    def __init__(self, tracks: Tracks, keys: ContentKeys) -> None:
-        self._tracks, self._keys = tracks, keys
+    def __init__(self, tracks: Tracks, keys: ContentKeys, sleeves: Sleeves) -> None:
+        self._tracks, self._keys, self._sleeves = tracks, keys, sleeves
         self._known: OrderedDict[RenditionId, Published] = OrderedDict()
         self._lock = Lock()
 
@@ -47,6 +51,22 @@ class PublishedRenditions:
         """
         if (found := self.recall(rendition_id)) is not None:
             return found
+        find = self._find_sleeve if is_sleeve(rendition_id) else self._find
+        entry = find(rendition_id)
+        with self._lock:
+            self._known[rendition_id] = entry
+            while len(self._known) > _CAPACITY:
+                self._known.popitem(last=False)
+        return entry
+
+    def rendition(self, rendition_id: RenditionId) -> Rendition:
+        """Return a published rendition. Raises ObjectNotFound."""
+        found = self.load(rendition_id).rendition
+        if found is None:
+            raise ObjectNotFound("No such rendition is published.")
+        return found
+
+    def _find(self, rendition_id: RenditionId) -> Published:
         key_id = key_of_sealed(rendition_id)
         key = None if key_id is None else self._keys.sealed(key_id)
         if key_id is not None and (key is None or sealed_rendition(key) != rendition_id):
@@ -55,12 +75,13 @@ class PublishedRenditions:
         if rendition is None:
             raise ObjectNotFound("No such rendition is published.")
         objects = dict(rendition.objects()) if key is None else sealed_objects(rendition, key)
-        entry = Published(rendition, objects, key is not None)
-        with self._lock:
-            self._known[rendition_id] = entry
-            while len(self._known) > _CAPACITY:
-                self._known.popitem(last=False)
-        return entry
+        return Published(rendition, objects, key is not None)
+
+    def _find_sleeve(self, rendition_id: RenditionId) -> Published:
+        sleeve = self._sleeves.find(rendition_id)
+        if sleeve is None:
+            raise ObjectNotFound("There is no such sleeve.")
+        return Published(None, sleeve.objects(), False)
 
 
 def sealed_objects(rendition: Rendition, key: StoredContentKey) -> dict[str, StoredObject]:

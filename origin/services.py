@@ -13,6 +13,7 @@ from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
 from catalogue.port import Atlas, Desk, Jobs, Keys, Shipments, Tracks
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
+from catalogue.sleeves import Sleeves
 from catalogue.webhooks import Webhooks
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
@@ -57,6 +58,7 @@ class Services:
     reports: QualityReports
     messages: Messages
     webhooks: Webhooks
+    sleeves: Sleeves
     published: PublishedRenditions
     store: ObjectStore
     signer: UrlSigner

@@ -107,7 +107,7 @@ def _make_key(
     parts: Services, device_id: DeviceId, form: Form, track: Track, rendition_id: RenditionId
 ) -> StoredContentKey:
     """Return a new content key, in case there is none yet for the rendition of a track."""
-    rendition = parts.published.load(rendition_id).rendition
+    rendition = parts.published.rendition(rendition_id)
     policy = parts.policies.get(track.label)
     if form is Form.CENC and not policy.standard_players:
         raise StandardPlayersNotAllowed(

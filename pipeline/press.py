@@ -25,6 +25,7 @@ from pipeline.cutting.mp4_chunks import Mp4Cutter
 from pipeline.cutting.ogg_chunks import OggCutter
 from pipeline.lanes import plan_lanes
 from pipeline.master import probe_master
+from pipeline.quality.drawings import Drawings
 from pipeline.quality.tiers import measure_tiers
 from pipeline.recipe import Recipe, plan_recipe
 from pipeline.transcode import transcode
@@ -77,11 +78,13 @@ def press(
     *,
     lanes: int = 1,
     report: Report = lambda _stage, _percent: None,
+    draw: Callable[[Drawings], None] = lambda _drawn: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Pressing:
     """Decode the master at ``path`` once, make every planned rendition, and store its objects.
 
     ``lanes`` is how many encoding processes may share the work; the bytes do not depend on it.
+    ``draw`` is given what drawings of the master are made of.
     Nothing is published: the objects are unreachable until somebody records the pressing.
     Raises what ``transcode`` raises, and Unavailable when the store is away.
     """
@@ -114,6 +117,7 @@ def press(
         _finish(master, decoded.samples, recipe, cutters[recipe.tier.name]) for recipe in kept
     )
     peaks = measure_tiers(renditions, store, lanes=lanes, should_stop=should_stop)
+    draw(analysed.drawings)
     report("publish", 99)
     return Pressing(
         master=master,

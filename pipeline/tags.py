@@ -7,7 +7,7 @@ from typing import Any
 
 import mutagen
 from mutagen.flac import FLAC, Picture
-from mutagen.id3 import ID3, TextFrame
+from mutagen.id3 import ID3, PictureType, TextFrame
 from mutagen.mp4 import MP4, MP4Cover, MP4Tags
 
 from catalogue.nouns import Artwork, Sha256, Tags
@@ -49,6 +49,16 @@ def read_flac_md5(path: Path) -> str | None:
     return f"{signature:032x}" if signature else None
 
 
+def read_picture(path: Path) -> bytes | None:
+    """Return the front cover that a file carries, else its first picture; None without any."""
+    try:
+        found = list(_pictures(mutagen.File(path)))
+    except Exception:  # As with its tags.
+        return None
+    covers = [data for kind, _, data in found if kind == PictureType.COVER_FRONT]
+    return next(iter(covers or [data for _, _, data in found]), None)
+
+
 def _field(tags: Any, name: str) -> str | None:
     value: Any = tags.get(name)
     if isinstance(value, TextFrame):
@@ -68,22 +78,24 @@ def _language(tags: Any) -> int:
 
 
 def _artwork(file: Any) -> Artwork | None:
-    for media_type, data in _pictures(file):
+    for _, media_type, data in _pictures(file):
         digest = hashlib.sha256(data).hexdigest()
         return Artwork(media_type=media_type, size_bytes=len(data), sha256=Sha256(digest))
     return None
 
 
-def _pictures(file: Any) -> Iterable[tuple[str, bytes]]:
+def _pictures(file: Any) -> Iterable[tuple[int, str, bytes]]:
+    """Give the kind, the media type and the bytes of each picture of a file."""
     tags: Any = file.tags
     if isinstance(file, MP4):
         for cover in tags.get("covr", []):
-            yield _COVER_TYPES.get(cover.imageformat, "application/octet-stream"), bytes(cover)
+            media_type = _COVER_TYPES.get(cover.imageformat, "application/octet-stream")
+            yield PictureType.COVER_FRONT, media_type, bytes(cover)
     elif isinstance(tags, ID3):
         frames: Any = tags
         for frame in frames.getall("APIC"):
-            yield frame.mime, frame.data
+            yield frame.type, frame.mime, frame.data
     else:
         for picture in getattr(file, "pictures", []):
             assert isinstance(picture, Picture)
-            yield picture.mime, picture.data
+            yield picture.type, picture.mime, picture.data

@@ -142,6 +142,29 @@ def decode_sound(path: Path, listen: ffmpeg.Consumer) -> None:
         ffmpeg.run_ffmpegs([command], {sound: listen})
 
 
+def decode_passage(
+    path: Path,
+    master: Master,
+    *,
+    start_s: float,
+    length_s: float,
+    take: ffmpeg.Consumer,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Decode a stretch of a master at the family's base rate, and give ``take`` its PCM: 16 bits.
+
+    Raises MasterCorrupt, MasterChangesFormat, EncoderFailed, ToolMissing, ToolKilled and Stopped.
+    """
+    with ffmpeg.open_pipes(1) as (pcm,):
+        source, options = _open(strict=False, ss=start_s, t=length_s)
+        at_base = _resample(source, master.rate_hz, master.base_rate_hz)
+        arguments = _compile([_raw(at_base, pcm, "s16le")])
+        command = ffmpeg.Command(
+            arguments=[*options, *_name_master(arguments, path)], master=path, sinks=[pcm]
+        )
+        ffmpeg.run_ffmpegs([command], {pcm: take}, should_stop=should_stop)
+
+
 def build_commands(
     path: Path,
     master: Master,
@@ -182,10 +205,14 @@ def build_commands(
     return [first, *map(partial(_build_lane, master), links, lanes[1:], sinks[1:])]
 
 
-def _open(*, strict: bool) -> tuple[Any, list[str]]:
+def _open(*, strict: bool, **stretch: float) -> tuple[Any, list[str]]:
     """Return the master's sound in a graph, and the options that come before its input."""
     # Without reinit_filter=0 a change of rate in mid-stream would be resampled away in silence.
-    opened: dict[str, Any] = {"reinit_filter": 0, **ffmpeg.input_options(strict=strict)}
+    opened: dict[str, Any] = {
+        "reinit_filter": 0,
+        **ffmpeg.input_options(strict=strict),
+        **stretch,
+    }
     source = graph.input(_MASTER, **opened)["a:0"].filter("asetpts", _COUNTED_TIME)
     return source, ["-xerror"] if strict else []
 

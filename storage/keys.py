@@ -3,6 +3,7 @@
     masters/{sha256}                       a master as received
     renditions/{rendition id}/{name}       the objects of a rendition
     renditions/sealed-{key id}/{name}      the same, sealed with a content key
+    renditions/sleeve-{hash}/{name}        what goes with a master beside its sound
 
 No part of a key is free text: ids, hashes and names are matched against their grammar here, so
 that nothing a stranger typed can become a path.
@@ -18,8 +19,11 @@ ObjectKey = NewType("ObjectKey", str)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RENDITION = re.compile(r"[a-z0-9]+(-[a-z0-9]+){0,8}")
-_NAME = re.compile(r"(init|preroll|[0-9]{5,8})\.(mp4|m4s|ogg|lso)")
-_KEY = re.compile(rf"masters/{_SHA256.pattern}|renditions/{_RENDITION.pattern}/{_NAME.pattern}")
+_NAME = re.compile(
+    r"(init|preroll|[0-9]{5,8})\.(mp4|m4s|ogg|lso)"
+    r"|[a-z]{1,12}(-[0-9]{1,4})?\.(jpg|png|svg|dat|json|m4a)"
+)
+_KEY = re.compile(rf"masters/{_SHA256.pattern}|renditions/{_RENDITION.pattern}/({_NAME.pattern})")
 
 
 def master_key(sha256: Sha256) -> ObjectKey:

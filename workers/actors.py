@@ -13,9 +13,12 @@ from catalogue.nouns import Delivery, JobId, Pressing, RenditionId, Tier, WorkQu
 from catalogue.offline import Policies
 from catalogue.port import Holds, Jobs, Prints, Tracks
 from catalogue.quality import QualityReports, Verdict, judge_quality
+from catalogue.sleeves import Sleeves
 from pipeline.hearing.fingerprint import build_fingerprint, decode_items
 from pipeline.press import PressPlan, plan_press, press
+from pipeline.quality.drawings import Drawings
 from pipeline.recognition import recognise_file
+from pipeline.sleeve import make_sleeve, name_sleeve
 from storage.keys import master_key, master_place, rendition_place
 from storage.port import ObjectStore
 from workers.broker import PRESS_ACTOR
@@ -47,6 +50,7 @@ class Presser:
     tracks: Tracks
     prints: Prints
     reports: QualityReports
+    sleeves: Sleeves
     policies: Policies
     holds: Holds
     store: ObjectStore
@@ -98,18 +102,25 @@ class Presser:
     def _press(self, held: HeldJob, delivery: Delivery, path: Path, plan: PressPlan) -> Pressing:
         if held.job.queue is WorkQueue.LIGHT:
             raise Moved(delivery.queue)
-        places = [rendition_place(rendition_id) for rendition_id in plan.rendition_ids()]
+        made = [*plan.rendition_ids(), name_sleeve(plan.master)]
+        places = [rendition_place(rendition_id) for rendition_id in made]
         self.holds.hold(places, held.claim, until=self.now() + _LONGEST_PRESS)
         held.when_lost = lambda: self.holds.leave(places, held.claim, now=self.now())
         began = time.monotonic()
+        drawn: list[Drawings] = []
         pressing = press(
             path,
             plan,
             self.store,
             lanes=self.lanes,
             report=held.report,
+            draw=drawn.append,
             should_stop=held.should_stop,
         )
+        sleeve = make_sleeve(
+            path, plan.master, drawn.pop(), self.store, should_stop=held.should_stop
+        )
+        self.sleeves.put(sleeve, now=self.now())
         music_s = pressing.decoded.samples / pressing.master.rate_hz
         self.measures.observe_press(music_s, time.monotonic() - began)
         return pressing

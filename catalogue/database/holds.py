@@ -2,8 +2,9 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, delete, func, select, update
 
 from catalogue.database.engine import insert_new, reading, writing
 from catalogue.database.schema import (
@@ -13,11 +14,13 @@ from catalogue.database.schema import (
     deliveries,
     holds,
     renditions,
+    sleeves,
 )
 from catalogue.errors import PlaceCondemned
 from catalogue.nouns import JobId, RenditionId
 from catalogue.offline import key_of_sealed
 from catalogue.port import Leftover
+from catalogue.sleeves import is_sleeve
 
 _LOCK = 0x401D
 # The first part of a place: see storage.keys.
@@ -125,17 +128,22 @@ def _sentence(place: str, since: datetime) -> ColumnElement[bool]:
 
 def _is_orphan(connection: Connection, place: str, now: datetime) -> bool:
     held = select(holds.c.place).where(holds.c.place == place, holds.c.until > now)
-    folder, _, name = place.partition("/")
-    key_id = key_of_sealed(RenditionId(name))
-    referring = {
-        _MASTERS: select(deliveries.c.id).where(
-            deliveries.c.master_sha256 == name, deliveries.c.kept
-        ),
-        _RENDITIONS: select(renditions.c.id).where(renditions.c.id == name)
-        if key_id is None
-        else select(content_keys.c.id).where(content_keys.c.id == key_id),
-    }[folder]
+    referring = _referring(place)
     return all(connection.execute(query.limit(1)).first() is None for query in (held, referring))
+
+
+def _referring(place: str) -> Select[Any]:
+    """Return what refers to a place."""
+    folder, _, name = place.partition("/")
+    if folder == _MASTERS:
+        return select(deliveries.c.id).where(deliveries.c.master_sha256 == name, deliveries.c.kept)
+    rendition_id = RenditionId(name)
+    if is_sleeve(rendition_id):
+        return select(sleeves.c.id).where(sleeves.c.id == name)
+    key_id = key_of_sealed(rendition_id)
+    if key_id is not None:
+        return select(content_keys.c.id).where(content_keys.c.id == key_id)
+    return select(renditions.c.id).where(renditions.c.id == name)
 
 
 def _lock(connection: Connection) -> None:

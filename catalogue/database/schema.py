@@ -519,3 +519,12 @@ notices = Table(
     Column("answer", String(120), nullable=False),
     Index(None, "webhook_id", "number"),
 )
+
+sleeves = Table(
+    "sleeves",
+    tables,
+    Column("id", String(80), primary_key=True),
+    Column("master_sha256", String(64), nullable=False, index=True),
+    Column("sleeve", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)

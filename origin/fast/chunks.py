@@ -112,7 +112,7 @@ class FastChunks:
         if known is None or stored is None or headers is None:
             return None
         visit_of(scope).route = OBJECT_PATH
-        if not known.sealed:
+        if not known.sealed and known.rendition is not None:
             session = token.split(".", 3)[2]
             parts.measures.see_stream(session, rendition_id, known.rendition.tier.name)
         return _Asked(rendition, stored, headers)

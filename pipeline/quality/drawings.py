@@ -6,7 +6,7 @@ Source: BBC audiowaveform, doc/DataFormat.md.
 
 import io
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ _COLOURS = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [25
 class Drawings:
     """What drawings are made of.
 
-    ``waveform`` has the lowest and highest value of every 256 samples (channels, bins, 2) in 16
+    ``waveform`` has the lowest and highest value of every ``bin_samples`` (channels, bins, 2) in 16
     bits, ``short_terms_lufs`` the loudness of the 3 s that end every 100 ms, ``spectrogram_db`` how
     loud each part of the spectrum was when (moments, parts).
     """
@@ -36,27 +36,54 @@ class Drawings:
     waveform: npt.NDArray[np.int16]
     short_terms_lufs: npt.NDArray[np.float64]
     spectrogram_db: npt.NDArray[np.float64]
+    bin_samples: int = BIN_SAMPLES
 
 
-def waveform_dat(drawn: Drawings) -> bytes:
-    """Return the waveform in audiowaveform's binary form, version 2, of 16 bits."""
+def coarsen(drawn: Drawings, most_bins: int) -> Drawings:
+    """Return drawings whose waveform has ``most_bins`` at most.
+
+    Each is of twice as many samples, or of four times as many, and so on.
+    """
+    bins = drawn.waveform.shape[1]
+    fold = 1
+    while -(-bins // fold) > most_bins:
+        fold *= 2
+    if fold == 1:
+        return drawn
+    starts = np.arange(0, bins, fold)
+    lows = np.minimum.reduceat(drawn.waveform[..., 0], starts, axis=1)
+    highs = np.maximum.reduceat(drawn.waveform[..., 1], starts, axis=1)
+    return replace(
+        drawn, waveform=np.stack([lows, highs], axis=2), bin_samples=drawn.bin_samples * fold
+    )
+
+
+def waveform_dat(drawn: Drawings, *, bits: int = 16) -> bytes:
+    """Return the waveform in audiowaveform's binary form, version 2, of 8 or 16 bits."""
     channels, bins, _ = drawn.waveform.shape
-    head = struct.pack("<iIiiIi", 2, 0, drawn.rate_hz, BIN_SAMPLES, bins, channels)
-    return head + drawn.waveform.transpose(1, 0, 2).astype("<i2").tobytes()
+    short = int(bits == 8)
+    head = struct.pack("<iIiiIi", 2, short, drawn.rate_hz, drawn.bin_samples, bins, channels)
+    return head + _values(drawn, bits).astype("i1" if short else "<i2").tobytes()
 
 
-def waveform_json(drawn: Drawings) -> dict[str, Any]:
-    """Return the waveform as audiowaveform's JSON, version 2, of 16 bits."""
+def waveform_json(drawn: Drawings, *, bits: int = 16) -> dict[str, Any]:
+    """Return the waveform as audiowaveform's JSON, version 2, of 8 or 16 bits."""
     channels, bins, _ = drawn.waveform.shape
     return {
         "version": 2,
         "channels": channels,
         "sample_rate": drawn.rate_hz,
-        "samples_per_pixel": BIN_SAMPLES,
-        "bits": 16,
+        "samples_per_pixel": drawn.bin_samples,
+        "bits": bits,
         "length": bins,
-        "data": drawn.waveform.transpose(1, 0, 2).reshape(-1).tolist(),
+        "data": _values(drawn, bits).reshape(-1).tolist(),
     }
+
+
+def _values(drawn: Drawings, bits: int) -> npt.NDArray[np.int16]:
+    """Return what is drawn of each bin, channel by channel: (bins, channels, 2)."""
+    values: npt.NDArray[np.int16] = drawn.waveform.transpose(1, 0, 2) >> (16 - bits)
+    return values
 
 
 def draw_waveform(drawn: Drawings) -> str:

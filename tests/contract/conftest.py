@@ -24,6 +24,7 @@ from catalogue.database.prints import SqlPrints
 from catalogue.database.quality import SqlQualityReports
 from catalogue.database.replies import SqlReplies
 from catalogue.database.shipments import SqlShipments
+from catalogue.database.sleeves import SqlSleeves
 from catalogue.database.tracks import SqlTracks
 from catalogue.database.uploads import SqlUploads
 from catalogue.database.webhooks import SqlWebhooks
@@ -34,6 +35,7 @@ from catalogue.people_port import Accounts, StoredAccount
 from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Shipments, Tracks
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
+from catalogue.sleeves import Sleeves
 from catalogue.uploads import Uploads
 from catalogue.webhooks import Webhooks
 from storage.local import LocalStore
@@ -81,6 +83,7 @@ class Catalogue:
     policies: Policies
     uploads: Uploads
     webhooks: Webhooks
+    sleeves: Sleeves
     replies: Replies
     shipments: Shipments
     reports: QualityReports
@@ -184,6 +187,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
         policies=SqlPolicies(engine),
         uploads=SqlUploads(engine),
         webhooks=SqlWebhooks(engine),
+        sleeves=SqlSleeves(engine),
         replies=SqlReplies(engine),
         shipments=SqlShipments(engine),
         reports=SqlQualityReports(engine),

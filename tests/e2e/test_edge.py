@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from catalogue.errors import LatheError
-from catalogue.nouns import RenditionId, TrackId
+from catalogue.nouns import RenditionId, Sha256, StoredObject, TrackId
+from origin.objects import plan_answer
 from protection.keyring import parse_ring
 from protection.signing import UrlSigner
 from tests.contract.examples import make_grant
@@ -29,6 +30,10 @@ RING = " ".join(VECTORS["ring"])
 SIGNER = UrlSigner(parse_ring(RING, "LATHE_URL_KEYS"))
 CASES = [case for case in VECTORS["cases"] if case["expires"] > datetime.now(UTC).timestamp()]
 NAME = "00001.m4s"
+OTHERS = [
+    *("init.mp4", "00002.ogg", "init.lso", "preview.m4a", "cover-300.jpg", "spectrogram.png"),
+    *("loudness.svg", "waveform.json", "waveform.dat"),
+]
 MUTATIONS = 10_000
 LETTERS = "aA0_-.%/:?#"
 
@@ -80,7 +85,8 @@ def folder_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for case in CASES:
         rendition = folder / "store" / "renditions" / case["rendition"]
         rendition.mkdir(parents=True, exist_ok=True)
-        (rendition / NAME).write_bytes(case["rendition"].encode())
+        for name in (NAME, *OTHERS):
+            (rendition / name).write_bytes(case["rendition"].encode())
     port, away = free_port(), f"127.0.0.1:{free_port()}"
     text = configuration(port, away, "folder.conf")
     with EdgeServer(text, folder, port, ring=RING, store=folder / "store") as edge:
@@ -118,6 +124,17 @@ def test_a_vector_opens(folder_edge: str, case: dict[str, Any], form: Callable[[
     assert answer.headers["access-control-allow-origin"] == "*"
     part = httpx.get(f"{folder_edge}{form(case['prefix'])}", headers={"Range": "bytes=1-3"})
     assert (part.status_code, part.text) == (206, case["rendition"][1:4])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_object_has_the_media_type_that_the_origin_says(folder_edge: str, name: str) -> None:
+    prefix = CASES[0]["prefix"]
+    answer = httpx.get(f"{folder_edge}{prefix}{name}")
+    assert answer.status_code == 200
+    stored = StoredObject(name=name, size_bytes=1, sha256=Sha256(""))
+    assert answer.headers["content-type"] == plan_answer(stored, {}).headers["Content-Type"]
+    forged = httpx.get(f"{folder_edge}{prefix[:-2]}x/{name}")
+    assert forged.status_code in (502, 503), "asked of the origin, which is away"
 
 
 def mutate(dice: random.Random, path: str) -> str:

@@ -1,4 +1,4 @@
-"""What labels send: uploads, shipments, messages; what masters are like; replies; webhooks."""
+"""What labels send, and what is told to them; what masters are like, and what goes with them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -122,3 +122,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_notices_at"), "notices", ["at"])
     op.create_index(op.f("ix_notices_due_at"), "notices", ["due_at"])
     op.create_index(op.f("ix_notices_webhook_id_number"), "notices", ["webhook_id", "number"])
+    op.create_table(
+        "sleeves",
+        sa.Column("id", sa.String(length=80), nullable=False),
+        sa.Column("master_sha256", sa.String(length=64), nullable=False),
+        sa.Column("sleeve", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sleeves")),
+    )
+    op.create_index(op.f("ix_sleeves_master_sha256"), "sleeves", ["master_sha256"])
