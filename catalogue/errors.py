@@ -625,6 +625,12 @@ class EncoderInexact(Broken):
     advice = "Report it with the output of `ffmpeg -version`: this build breaks a measured fact."
 
 
+class ObjectDamaged(Broken):
+    code = "object-damaged"
+    title = "A stored object is not what was pressed"
+    advice = "Restore it from a backup, or press its master again."
+
+
 # --------------------------------------------------------------------------- devices and downloads
 
 

@@ -399,12 +399,14 @@ class Credit:
 class TrackDetails:
     """What a label says of a recording beside its title, to be shown and no more.
 
-    ``explicit`` is None where it was not said.
+    ``explicit`` is None where it was not said. ``unsaid`` names what stands for something that
+    nobody said, title or artist, until the master tells it.
     """
 
     credits: tuple[Credit, ...] = ()
     genres: tuple[str, ...] = ()
     explicit: bool | None = None
+    unsaid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -470,7 +472,8 @@ class Track:
     """A recording as the catalogue knows it; ``renditions`` is empty until it is published.
 
     From ``taken_down_at`` on nobody may hear it, whatever its rights say. One that has an ``owner``
-    is nobody else's to hear, or to know of; its label is the owner's id.
+    is nobody else's to hear, or to know of; its label is the owner's id. ``number`` is its place on
+    a disc of the album.
     """
 
     id: TrackId
@@ -481,6 +484,7 @@ class Track:
     taken_down_at: datetime | None = None
     owner: AccountId | None = None
     album_id: AlbumId | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
-from catalogue.nouns import RenditionId, Sha256, StoredObject, TrackId
+from catalogue.nouns import RenditionId, Sha256, StoredObject
 
 _MARK = "sleeve-"
 
@@ -67,9 +67,6 @@ class Sleeves(Protocol):
 
     def of_master(self, sha256: Sha256) -> Sleeve | None:
         """Return the sleeve of a master."""
-
-    def of_track(self, track_id: TrackId) -> Sleeve | None:
-        """Return the sleeve of the master that a track is heard from."""
 
     def find(self, sleeve_id: RenditionId) -> Sleeve | None:
         """Return the sleeve of an id."""

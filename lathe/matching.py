@@ -17,7 +17,6 @@ from catalogue.nouns import AccountId, Job, Recognition, Sha256, TrackId, WorkQu
 from catalogue.port import Prints
 from lathe.masters import Found
 from pipeline.recognition import recognise_file
-from pipeline.tags import read_tags
 from storage.faults import not_writable
 from workers.intake import Incoming, Intake
 
@@ -140,7 +139,6 @@ def upload_for(owner: AccountId, intake: Intake) -> Upload:
         copy = intake.store.staging() / uuid4().hex
         try:
             size_bytes, sha256 = _copy(path, copy)
-            tags = read_tags(path)
             return intake.accept_own(
                 Incoming(
                     filename=path.name,
@@ -149,8 +147,8 @@ def upload_for(owner: AccountId, intake: Intake) -> Upload:
                     adopt=lambda key: intake.store.adopt(key, copy),
                 ),
                 owner,
-                title=tags.title or "",
-                artist=tags.artist or "",
+                title="",
+                artist="",
                 queue=WorkQueue.BULK,
             )
         finally:

@@ -64,7 +64,7 @@ class FolderPlan:
 
 def folder_of(path: Path, sha256: Sha256, out: Path) -> Path:
     """Return the folder of a master below ``out``, named after the file and its content."""
-    return out / f"{_safe_name(path.stem)}-{sha256[:12]}"
+    return out / f"{safe_name(path.stem)}-{sha256[:12]}"
 
 
 def plan_folder(
@@ -263,7 +263,8 @@ def _build_manifest(pressing: Pressing, title: str) -> Manifest:
     )
 
 
-def _safe_name(stem: str) -> str:
+def safe_name(stem: str) -> str:
+    """Return what a file may be called, of what somebody called something."""
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in stem)
     short = kept.lstrip(".").encode()[:_NAME_MAX_BYTES].decode("utf-8", "ignore")
     return short or "master"

@@ -94,7 +94,8 @@ def get_sleeve(
     """
     track = parts.tracks.get(TrackId(track_id))
     may_hear = _may_hear(track, listener, parts.now())
-    sleeve = parts.sleeves.of_track(track.id)
+    heard_from = parts.tracks.master_of(track.id)
+    sleeve = None if heard_from is None else parts.sleeves.of_master(heard_from)
     if sleeve is None:
         raise TrackNotReady("Nothing goes with this track yet.", track=track_id)
     prefix, expires_at = _sign(parts, track.id, sleeve, session=listener.session)

@@ -1,14 +1,16 @@
-"""What a master says of itself, read with mutagen."""
+"""What files say of themselves: read from masters, and written into what leaves, with mutagen."""
 
+import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import mutagen
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import ID3, PictureType, TextFrame
-from mutagen.mp4 import MP4, MP4Cover, MP4Tags
+from mutagen.mp4 import MP4, MP4Cover, MP4FreeForm, MP4Tags
+from mutagen.oggvorbis import OggVorbis
 
 from catalogue.nouns import Artwork, Sha256, Tags
 
@@ -59,6 +61,48 @@ def read_picture(path: Path) -> bytes | None:
     return next(iter(covers or [data for _, _, data in found]), None)
 
 
+def write_tags(path: Path, tags: Tags, cover: bytes | None) -> None:
+    """Write tags and a front cover (JPEG) into a rendition that was joined to a file of its own.
+
+    The sound is not touched: of MP4 the movie box grows, of Ogg the second packet. Raises
+    ValueError for what is neither.
+    """
+    file: Any = mutagen.File(path)
+    said = {name: getattr(tags, name) for name in _NAMES}
+    if isinstance(file, MP4):
+        _write_atoms(file, said, cover)
+    elif isinstance(file, OggVorbis):
+        for name, text in said.items():
+            if text:
+                file[_NAMES[name][0]] = [text]
+        if cover is not None:
+            picture = _untyped(Picture)()
+            picture.type, picture.mime, picture.data = PictureType.COVER_FRONT, "image/jpeg", cover
+            file["metadata_block_picture"] = [base64.b64encode(picture.write()).decode()]
+    else:
+        raise ValueError("Tags are written into MP4 and Ogg Vorbis.")
+    file.save()
+
+
+def _write_atoms(file: Any, said: Mapping[str, str | None], cover: bytes | None) -> None:
+    if file.tags is None:
+        file.add_tags()
+    for name, text in said.items():
+        atom = _NAMES[name][2]
+        if not text:
+            continue
+        if atom == "trkn":
+            number = text.partition("/")[0].strip()
+            if number.isascii() and number.isdigit() and 0 < int(number) < 1 << 16:
+                file.tags[atom] = [(int(number), 0)]
+        elif atom.startswith("----"):
+            file.tags[atom] = [_untyped(MP4FreeForm)(text.encode())]
+        else:
+            file.tags[atom] = [text]
+    if cover is not None:
+        file.tags["covr"] = [_untyped(MP4Cover)(cover, imageformat=MP4Cover.FORMAT_JPEG)]
+
+
 def _field(tags: Any, name: str) -> str | None:
     value: Any = tags.get(name)
     if isinstance(value, TextFrame):
@@ -99,3 +143,8 @@ def _pictures(file: Any) -> Iterable[tuple[int, str, bytes]]:
         for picture in getattr(file, "pictures", []):
             assert isinstance(picture, Picture)
             yield picture.type, picture.mime, picture.data
+
+
+def _untyped(kind: Any) -> Any:
+    """Return a class of mutagen's, which says nothing of what makes one."""
+    return kind

@@ -18,6 +18,7 @@ from catalogue.nouns import (
     Right,
     Sha256,
     Shipment,
+    TrackDetails,
     TrackId,
     WorkQueue,
 )
@@ -122,12 +123,17 @@ class Intake:
     def accept_own(
         self, incoming: Incoming, owner: AccountId, *, title: str, artist: str, queue: WorkQueue
     ) -> Job:
-        """Return the job that matches a listener's own file, or presses it for its owner alone."""
+        """Return the job that matches a listener's own file, or presses it for its owner alone.
+
+        A title or an artist that is not said is what the file says, once it has been read.
+        """
+        said = {"title": title, "artist": artist}
         metadata = Metadata(
             title=title or Path(incoming.filename).stem or "untitled",
             artist=artist,
             isrc=None,
             rights=(Right(territory=WORLDWIDE),),
+            details=TrackDetails(unsaid=tuple(name for name, text in said.items() if not text)),
         )
         return self.accept(incoming, metadata, label=owner, queue=queue, owner=owner)
 

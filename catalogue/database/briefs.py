@@ -70,6 +70,7 @@ class _Card:
     taken_down_at: datetime | None
     owner: AccountId | None
     album_id: AlbumId | None
+    number: int | None
     before: TrackId | None
     after: TrackId | None
 
@@ -84,6 +85,7 @@ class _Card:
             taken_down_at=self.taken_down_at,
             owner=self.owner,
             album_id=self.album_id,
+            number=self.number,
         )
         return Brief(track=track, before=self.before, after=self.after)
 
@@ -187,6 +189,7 @@ def read_briefs(
             taken_down_at=track.taken_down_at,
             owner=track.owner,
             album_id=track.album_id,
+            number=track.number,
             before=before,
             after=after,
         )
@@ -268,6 +271,7 @@ def make_track(row: Row[Any], licensed: Iterable[Right], published: tuple[Rendit
         taken_down_at=row.taken_down_at,
         owner=None if row.owner is None else AccountId(row.owner),
         album_id=None if row.album_id is None else AlbumId(row.album_id),
+        number=row.number,
     )
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from catalogue.database.announcing import announce_album, announce_track
 from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.filling import MASTER, fill
 from catalogue.database.holds import leave_holds
 from catalogue.database.noticing import note_change
 from catalogue.database.prints import keep_heard, reveal
@@ -46,7 +47,6 @@ from catalogue.nouns import (
     Job,
     JobId,
     JobState,
-    Master,
     Pressing,
     Reason,
     Rendition,
@@ -58,7 +58,6 @@ from catalogue.nouns import (
 )
 from catalogue.port import WorkerName
 
-_MASTER = TypeAdapter(Master)
 _REASON = TypeAdapter(Reason)
 _RENDITION = TypeAdapter(Rendition)
 _RESEMBLES = TypeAdapter(tuple[Resemblance, ...])
@@ -253,6 +252,7 @@ class SqlJobs:
                 revealed = pressing.fingerprint
             if revealed is not None and delivery.owner is None:
                 reveal(connection, delivery.master_sha256, revealed, now)
+            fill(connection, delivery)
             _point_track(connection, job_id, current)
             leave_holds(connection, job_id, now, published=current)
 
@@ -455,7 +455,7 @@ def _keep_pressing(
         masters,
         {
             "sha256": master.sha256,
-            "facts": _MASTER.dump_python(master, mode="json"),
+            "facts": MASTER.dump_python(master, mode="json"),
             "samples": pressing.decoded.samples,
             "pcm_sha256": pressing.decoded.pcm_sha256,
             "created_at": now,

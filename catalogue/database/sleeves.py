@@ -6,8 +6,8 @@ from pydantic import TypeAdapter
 from sqlalchemy import Engine, Select, delete, select
 
 from catalogue.database.engine import insert_new, reading, writing
-from catalogue.database.schema import renditions, sleeves, track_renditions
-from catalogue.nouns import RenditionId, Sha256, TrackId
+from catalogue.database.schema import sleeves
+from catalogue.nouns import RenditionId, Sha256
 from catalogue.sleeves import Sleeve
 
 _SLEEVE = TypeAdapter(Sleeve)
@@ -35,17 +35,6 @@ class SqlSleeves:
     def of_master(self, sha256: Sha256) -> Sleeve | None:
         """See Sleeves.of_master."""
         return self._read(select(sleeves.c.sleeve).where(sleeves.c.master_sha256 == sha256))
-
-    def of_track(self, track_id: TrackId) -> Sleeve | None:
-        """See Sleeves.of_track."""
-        heard = (
-            select(renditions.c.master_sha256)
-            .join(track_renditions, track_renditions.c.rendition_id == renditions.c.id)
-            .where(track_renditions.c.track_id == track_id)
-        )
-        return self._read(
-            select(sleeves.c.sleeve).where(sleeves.c.master_sha256.in_(heard.limit(1)))
-        )
 
     def find(self, sleeve_id: RenditionId) -> Sleeve | None:
         """See Sleeves.find."""

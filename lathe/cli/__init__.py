@@ -18,6 +18,7 @@ _COMMANDS = {
     "match": "Know files again that were published before.",
     "rehear": "Hear published masters again, by new recipes.",
     "inspect": "Verify pressed folders against what they declare.",
+    "export": "Write renditions as files of their own, with tags and cover.",
     "serve": "Run the origin, with workers inside when the queue is inline.",
     "worker": "Run workers on the Redis queue.",
     "ingest": "Take releases in by DDEX messages.",

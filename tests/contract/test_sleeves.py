@@ -2,23 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from catalogue.errors import Unavailable
-from catalogue.nouns import JobId
 from catalogue.sleeves import Picture, Preview, Sleeve, Sleeves, is_sleeve, sleeve_id
 from storage.keys import rendition_place
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
     NOON,
-    OGG,
-    WORKER,
-    make_delivery,
-    make_metadata,
     make_pressing,
     make_stored,
     sha256_of,
@@ -33,7 +27,6 @@ SLEEVE = Sleeve(
     stored=(make_stored("cover-64.jpg"), make_stored("preview.m4a"), make_stored("waveform.dat")),
 )
 BARE = replace(SLEEVE, id=sleeve_id(MASTER, "two"), pictures=(), preview=None)
-JOB = JobId("job_1")
 
 
 def test_ids_tell_masters_and_recipes_apart() -> None:
@@ -62,19 +55,6 @@ def test_a_master_has_the_last_sleeve_that_was_made(catalogue: Catalogue) -> Non
     assert sleeves.find(SLEEVE.id) is None
 
 
-def test_a_track_has_the_sleeve_of_the_master_that_it_is_heard_from(catalogue: Catalogue) -> None:
-    delivery = make_delivery()
-    catalogue.tracks.accept(delivery, make_metadata(), JOB)
-    catalogue.sleeves.put(SLEEVE, now=NOON)
-    assert catalogue.sleeves.of_track(delivery.track_id) is None
-    late = NOON + timedelta(hours=1)
-    catalogue.jobs.claim(JOB, "c", worker=WORKER, now=NOON, stale_before=NOON, max_silences=3)
-    pressing = make_pressing(OGG, AAC)
-    current = [rendition.id for rendition in pressing.renditions]
-    catalogue.jobs.publish(JOB, "c", current=current, pressing=pressing, now=late)
-    assert catalogue.sleeves.of_track(delivery.track_id) == SLEEVE
-
-
 def test_nobody_collects_a_sleeve_that_is_kept(catalogue: Catalogue) -> None:
     place = rendition_place(SLEEVE.id)
     assert catalogue.holds.is_orphan(place, now=NOON)
@@ -88,7 +68,6 @@ def test_nobody_collects_a_sleeve_that_is_kept(catalogue: Catalogue) -> None:
 METHODS: dict[str, Callable[[Sleeves], Any]] = {
     "put": lambda sleeves: sleeves.put(SLEEVE, now=NOON),
     "of_master": lambda sleeves: sleeves.of_master(MASTER),
-    "of_track": lambda sleeves: sleeves.of_track(make_delivery().track_id),
     "find": lambda sleeves: sleeves.find(SLEEVE.id),
 }
 
