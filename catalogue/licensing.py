@@ -406,28 +406,33 @@ def _choose(
     Subscription and right are bounds. A wish is none: where nothing is as modest as wished, the
     most modest is offered, of each container by itself, for a player knows but one of them.
     """
-    asked = [each for each in track.renditions if not wish.codecs or each.tier.codec in wish.codecs]
+    asked = [
+        (each, each.tier.quality)
+        for each in track.renditions
+        if not wish.codecs or each.tier.codec in wish.codecs
+    ]
     if not asked:
         raise TrackNotReady("It has no rendition in the codecs asked for.", track=track.id)
-    within = [each for each in asked if each.tier.quality <= licensed]
+    within = [(each, quality) for each, quality in asked if quality <= licensed]
     if not within:
         raise TierNotLicensed(
             f"The right allows {licensed.label} at most.", track=track.id, licensed=licensed.label
         )
-    reached = [each for each in within if each.tier.quality <= listener.plan_quality]
+    plan = listener.plan_quality
+    reached = [(each, quality) for each, quality in within if quality <= plan]
     if not reached:
         raise SubscriptionTooLow(
-            f"The subscription reaches {listener.plan_quality.label}.",
+            f"The subscription reaches {plan.label}.",
             track=track.id,
-            subscription=listener.plan_quality.label,
-            needed=min(each.tier.quality for each in within).label,
+            subscription=plan.label,
+            needed=min(quality for _, quality in within).label,
         )
     bounds: dict[str, Quality] = {}
-    for each in reached:
-        known = bounds.get(each.media_type, each.tier.quality)
-        bounds[each.media_type] = min(known, each.tier.quality)
+    for each, quality in reached:
+        bounds[each.media_type] = min(bounds.get(each.media_type, quality), quality)
+    wished = wish.quality
     return tuple(
-        each for each in reached if each.tier.quality <= max(wish.quality, bounds[each.media_type])
+        each for each, quality in reached if quality <= max(wished, bounds[each.media_type])
     )
 
 
