@@ -396,7 +396,11 @@ def build_plant(
     sweeper = Sweeper(house.jobs, house.queue, now=now, patience=patience)
     wrapper = KeyWrapper(open_content_keys(settings))
     courier = Courier(
-        webhooks=house.webhooks, wrapper=wrapper, own_networks=settings.webhook_networks, now=now
+        webhooks=house.webhooks,
+        wrapper=wrapper,
+        own_networks=settings.webhook_networks,
+        now=now,
+        shutting_down=shutting_down,
     )
     sealing = SealingWork(
         keys=house.content_keys,

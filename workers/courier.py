@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import ssl
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -49,6 +50,7 @@ _SPREAD = 0.1
 # Whoever took notices and says nothing of them has died.
 _SILENCE = 3 * PATIENCE
 _EACH, _AT_ONCE = 4, 32
+_LOOK_S = 0.2
 _NAT64 = IPv6Network("64:ff9b::/96")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -94,15 +96,20 @@ class Courier:
     wrapper: KeyWrapper
     own_networks: Sequence[Network]
     now: Callable[[], datetime]
+    shutting_down: threading.Event
 
     def send_due(self) -> int:
-        """Send all that is due, and return how many were taken by who they are for."""
+        """Send all that is due, and return how many were taken by who they are for.
+
+        When the process ends, what has not been answered is left to others.
+        """
         taken = 0
-        while found := self._take():
+        while not self.shutting_down.is_set() and (found := self._take()):
             answers = asyncio.run(self._send_all(found))
             for notice, answer in zip(found, answers, strict=True):
-                self._keep(notice, answer)
-            taken += sum(answer.taken for answer in answers)
+                if answer is not None:
+                    self._keep(notice, answer)
+                    taken += answer.taken
         return taken
 
     def expire(self) -> None:
@@ -113,12 +120,17 @@ class Courier:
         now = self.now()
         return self.webhooks.take(now=now, until=now + _SILENCE, each=_EACH, limit=_AT_ONCE)
 
-    async def _send_all(self, found: Sequence[Notice]) -> list[_Answer]:
+    async def _send_all(self, found: Sequence[Notice]) -> list[_Answer | None]:
         # One for all of them: to read the certificates of authorities takes a while.
         async with httpx.AsyncClient(
             follow_redirects=False, trust_env=False, timeout=PATIENCE.total_seconds()
         ) as client:
-            return await asyncio.gather(*(self._send(client, notice) for notice in found))
+            sending = [asyncio.ensure_future(self._send(client, notice)) for notice in found]
+            while (await asyncio.wait(sending, timeout=_LOOK_S))[1]:
+                if self.shutting_down.is_set():
+                    for each in sending:
+                        each.cancel()
+            return [None if each.cancelled() else each.result() for each in sending]
 
     async def _send(self, client: httpx.AsyncClient, notice: Notice) -> _Answer:
         try:
@@ -136,6 +148,10 @@ class Courier:
             return _Answer(words="its secret cannot be read")
         except WebhookNotFound:
             return _Answer(status=httpx.codes.GONE)
+        except Exception:
+            # Whatever one of them leads to, the others are sent.
+            log.exception("a notice cannot be sent", extra={"webhook": notice.webhook_id})
+            return _Answer(words="it cannot be sent")
 
     def _keep(self, notice: Notice, answer: _Answer) -> None:
         now = self.now()
@@ -180,7 +196,7 @@ class Courier:
             found = await asyncio.get_running_loop().getaddrinfo(
                 parts.hostname, port, type=SOCK_STREAM
             )
-        except OSError as fault:
+        except (OSError, UnicodeError) as fault:
             raise WebhookUrlUnfit("its host has no address") from fault
         addresses = [ip_address(entry[4][0]) for entry in found]
         if any(not self._may_call(address, parts.scheme) for address in addresses):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -213,13 +214,35 @@ def test_no_redirection_is_followed(label: httpx.Client) -> None:
 
 
 def test_nobody_there_and_nothing_but_a_name(label: httpx.Client) -> None:
-    hooks = {
-        "no connection": make(label, f"http://127.0.0.1:{free_port()}/", "done"),
-        "its host has no address": make(label, "https://nobody.invalid/", "done"),
-    }
+    nameless = "its host has no address"
+    hooks = [
+        ("no connection", make(label, f"http://127.0.0.1:{free_port()}/", "done")),
+        (nameless, make(label, "https://nobody.invalid/", "done")),
+        (nameless, make(label, f"https://{'x' * 80}.example/", "done")),
+    ]
     wait_for_job(label, accepted(deliver(label, FIXTURES / "tiny.wav", isrc="ZZTST2610006")))
-    for answer, hook in hooks.items():
+    for answer, hook in hooks:
         wait_for_answer(label, hook, answer)
+
+
+def test_a_receiver_that_hangs_keeps_no_plant_from_ending(tmp_path: Path) -> None:
+    """What it has not answered by then is left to whoever comes next."""
+    settings = {"WEBHOOK_NETWORKS": LOOPBACK, "HEARTBEAT_S": "0.2"}
+    plant = QuickPlant(tmp_path / "state", **settings)
+    with socket.create_server(("127.0.0.1", 0)) as silent, plant:
+        with plant.client() as label:
+            hook = make(label, f"http://127.0.0.1:{silent.getsockname()[1]}/", "done")
+            said = deliver(label, FIXTURES / "tiny.wav", isrc="ZZTST2610008")
+            wait_for_job(label, accepted(said))
+            connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(4) == b"POST"
+            assert plant.stop() == 0
+        plant.start()
+        with plant.client() as label:
+            [notice] = notices(label, hook)
+            assert (notice["attempts"], notice["answer"]) == (0, "")
+            assert notice["due_at"] is not None
 
 
 def test_labels_know_nothing_of_each_others(plant: QuickPlant, label: httpx.Client) -> None:
