@@ -122,6 +122,12 @@ def leave_holds(
     connection.execute(update(holds).where(own, holds.c.until > now).values(until=now))
 
 
+def settle(connection: Connection, rendition_id: RenditionId) -> None:
+    """End all holds on the place of what is referred to by now."""
+    place = f"{_RENDITIONS}/{rendition_id}"
+    connection.execute(delete(holds).where(holds.c.place == place))
+
+
 def _sentence(place: str, since: datetime) -> ColumnElement[bool]:
     return and_(condemned.c.place == place, condemned.c.since == since)
 

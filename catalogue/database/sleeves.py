@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Engine, Select, delete, select
 
 from catalogue.database.engine import insert_new, reading, writing
+from catalogue.database.holds import settle
 from catalogue.database.schema import sleeves
 from catalogue.nouns import RenditionId, Sha256
 from catalogue.sleeves import Sleeve
@@ -31,6 +32,7 @@ class SqlSleeves:
         with writing(self._engine) as connection:
             connection.execute(delete(sleeves).where(others))
             insert_new(connection, sleeves, row)
+            settle(connection, sleeve.id)
 
     def of_master(self, sha256: Sha256) -> Sleeve | None:
         """See Sleeves.of_master."""

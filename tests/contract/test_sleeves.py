@@ -58,7 +58,9 @@ def test_a_master_has_the_last_sleeve_that_was_made(catalogue: Catalogue) -> Non
 def test_nobody_collects_a_sleeve_that_is_kept(catalogue: Catalogue) -> None:
     place = rendition_place(SLEEVE.id)
     assert catalogue.holds.is_orphan(place, now=NOON)
+    catalogue.holds.hold([place], "a claim", until=NOON)
     catalogue.sleeves.put(SLEEVE, now=NOON)
+    assert catalogue.holds.leftovers(now=NOON, limit=9) == [], "it need not be looked after"
     assert not catalogue.holds.is_orphan(place, now=NOON)
     assert not catalogue.holds.condemn(place, now=NOON, stale_before=NOON)
     catalogue.sleeves.put(BARE, now=NOON)

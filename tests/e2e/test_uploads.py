@@ -32,6 +32,7 @@ from tests.e2e.test_problems import FACES, require_problem
 
 KNOWN, UNKNOWN = "prelude.flac", "speech.flac"
 OWN_TITLE = "My speech"
+FILE_TITLE = "If Music Be the Food of Love"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_an_unknown_recording_is_its_owner_s_alone(
     assert ada.get(f"/v1/tracks/{own['track_id']}/similar").json()["tracks"][0]["id"] == known
     with plant.client() as label, plant.client(key="") as guest:
         for other in (bob, label, guest):
-            for face in (*FACES, "features", "similar"):
+            for face in (*FACES, "features", "similar", "sleeve"):
                 answer = other.get(f"/v1/tracks/{own['track_id']}/{face}")
                 require_problem(answer, TrackNotFound)
             listed = [each["id"] for each in other.get("/v1/tracks").json()["tracks"]]
@@ -137,7 +138,7 @@ def test_a_file_that_somebody_owns_is_unknown_to_others(
     same = bring(bob, FIXTURES / UNKNOWN)
     assert (same["outcome"], same["matched"]) == ("uploaded", [])
     assert same["track_id"] != own["track_id"]
-    assert Listener(bob, same["track_id"]).manifest["track"]["title"] == "speech"
+    assert Listener(bob, same["track_id"]).manifest["track"]["title"] == FILE_TITLE
     listed = bob.get("/v1/matches").json()
     assert [each["id"] for each in listed["matches"]] == [same["id"]]
 

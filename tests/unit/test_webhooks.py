@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from catalogue.errors import WebhookUrlUnfit
 from catalogue.webhooks import parse_webhook_url
 from protection.webhooks import NoticeSigner, make_webhook_secret, show_secret
-from workers.courier import is_public, pause_after
+from workers.courier import pause_after
+from workers.posting import is_public
 
 
 def test_a_signature_is_that_of_standard_webhooks() -> None:
