@@ -6,6 +6,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from catalogue.errors import (
     LatheError,
@@ -122,8 +123,7 @@ class Grant:
         return any(rendition.id == rendition_id for rendition in self.renditions)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The answer to one question: in words, and the fault where it is a no."""
 
     question: str

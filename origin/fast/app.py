@@ -38,7 +38,10 @@ class FastPath:
         return None
 
     async def find(self, scope: Scope) -> Answer | None:
-        """Return the answer to a GET or HEAD request, or None where ``plain`` has to give it."""
+        """Return the answer to a GET or HEAD request, or None where ``plain`` has to give it.
+
+        For what ``recall`` does not know.
+        """
         found, answer = self._room(scope), None
         visit_of(scope).sought = True
         with suppress(LatheError):
@@ -48,7 +51,7 @@ class FastPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] == "http" and scope["method"] in _METHODS and not visit_of(scope).sought:
-            answer = await self.find(scope)
+            answer = self.recall(scope) or await self.find(scope)
             if answer is not None:
                 await send_answer(answer, send)
                 return

@@ -4,16 +4,16 @@ What is remembered is forgotten as soon as it is heard that it changed, and afte
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from typing import NamedTuple
 
 from anyio import to_thread
 from starlette.types import Scope
 
 from catalogue.errors import TrackNotFound
 from catalogue.licensing import Grant, Listener, Wish, grant_stream, next_turn
-from catalogue.nouns import RenditionId, Track, TrackId
+from catalogue.nouns import Codec, RenditionId, Track, TrackId
 from catalogue.people_port import Changes
 from catalogue.port import Brief
 from manifests.json import build_json_template, render_face
@@ -32,9 +32,12 @@ _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
 _TRACKS, _GRANTS_OF_A_TRACK = 20_000, 256
 _TEMPLATES_BYTES = 128 << 20
 
+_Wanted = tuple[TrackId, tuple[Codec, ...] | None]
+"""A track, and the codecs whose faces are wanted with it: all if empty, and none if None."""
+_Faces = Mapping[RenditionId, str]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _KnownGrant:
+
+class _KnownGrant(NamedTuple):
     """A grant to all whom the rules do not tell apart, between two moments; what is signed for it.
 
     A clock may be set back.
@@ -48,14 +51,13 @@ class _KnownGrant:
     until: datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _KnownTrack:
+class _KnownTrack(NamedTuple):
     """A track, to be judged by; no two have the same edition."""
 
     brief: Brief
     edition: int
     until: datetime
-    grants: dict[tuple[object, ...], _KnownGrant] = field(default_factory=dict)
+    grants: dict[tuple[object, ...], _KnownGrant]
 
 
 class FastManifests:
@@ -69,7 +71,7 @@ class FastManifests:
             _TEMPLATES_BYTES, lambda template: template.size_bytes
         )
         self._loading: Collapsed[tuple[str, int], tuple[Track, AlbumPlace | None]] = Collapsed()
-        self._briefs = Batched(partial(parts.tracks.briefs, version=VERSION, render=render_face))
+        self._briefs = Batched(self._load_briefs)
         self._faces = Batched(self._load_faces)
         self._turn = self._editions = 0
 
@@ -96,10 +98,52 @@ class FastManifests:
         begins = None if template is None else parts.throttle.play_at_once(who, asked.track_id)
         if template is None or begins is None:
             return None
+        parts.measures.count_cache("manifests", hit=True)
         if begins:
             visit.streams.append(describe_stream(granted.grant, listener))
-        parts.measures.count_cache("manifests", hit=True)
-        signed = parts.signer.sign_all(
+        return self._answer(asked, listener, granted, template)
+
+    async def find(self, scope: Scope) -> Answer | None:
+        """Return the answer to a request below ``/v1/tracks/``, or None where others have to.
+
+        Whatever of it is not remembered is asked for. Raises why the listener may not hear the
+        track.
+        """
+        self._hear()
+        asked, parts = self._reader.read(scope), self._parts
+        if asked is None:
+            return None
+        parts.measures.count_cache("manifests", hit=False)
+        listener = self._callers.recall(asked, parts.now()) or await self._callers.learn(asked)
+        if listener is None:
+            return None
+        visit, who = visit_of(scope), self._callers.name(listener, asked)
+        visit.route = _ROUTES[asked.face]
+        if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
+            await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)
+        faces: _Faces = {}
+        known = self._recall_track(asked.track_id, parts.now())
+        if known is None:
+            known, faces = await self._learn_track(asked)
+        granted = self._grant(known, listener, asked.wish, parts.now())
+        key = _template_key(known, asked, granted)
+        template = self._templates.get(key)
+        if template is None:
+            template = await self._learn_template(known, granted.grant, asked.face, faces)
+            if template is None:
+                return None
+            self._templates.put(key, template)
+        begins = parts.throttle.play_at_once(who, asked.track_id)
+        if begins is None:
+            begins = await to_thread.run_sync(parts.throttle.play, who, asked.track_id)
+        if begins:
+            visit.streams.append(describe_stream(granted.grant, listener))
+        return self._answer(asked, listener, granted, template)
+
+    def _answer(
+        self, asked: Asked, listener: Listener, granted: _KnownGrant, template: Template
+    ) -> Answer:
+        signed = self._parts.signer.sign_all(
             expires=granted.expires, session=listener.session, prefixes=granted.prefixes
         )
         values = [f"{TO_ROOT}{each}".encode() for each in signed]
@@ -109,49 +153,6 @@ class FastManifests:
         if zipped:
             body = template.pack(values, body)
         return Answer(200, _headers(FACES[asked.face][1], len(body), zipped=zipped), body)
-
-    async def find(self, scope: Scope) -> Answer | None:
-        """Return the answer to a request below ``/v1/tracks/``, or None where others have to.
-
-        Raises why the listener may not hear the track.
-        """
-        answer = self.recall(scope)
-        if answer is None and await self._learn(scope):
-            answer = self.recall(scope)
-        return answer
-
-    async def _learn(self, scope: Scope) -> bool:
-        """Ask for all that a request needs and is not remembered; False where others have to.
-
-        Raises why the listener may not hear the track.
-        """
-        asked, parts = self._reader.read(scope), self._parts
-        if asked is None:
-            return False
-        parts.measures.count_cache("manifests", hit=False)
-        listener = self._callers.recall(asked, parts.now()) or await self._callers.learn(asked)
-        if listener is None:
-            return False
-        visit, who = visit_of(scope), self._callers.name(listener, asked)
-        visit.route = _ROUTES[asked.face]
-        if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
-            await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)
-        known = self._recall_track(asked.track_id, parts.now())
-        if known is None:
-            known = await self._learn_track(asked.track_id)
-        granted = self._grant(known, listener, asked.wish, parts.now())
-        key = _template_key(known, asked, granted)
-        if self._templates.get(key) is None:
-            template = await self._learn_template(known, granted.grant, asked.face)
-            if template is None:
-                return False
-            self._templates.put(key, template)
-        begins = parts.throttle.play_at_once(who, asked.track_id)
-        if begins is None:
-            begins = await to_thread.run_sync(parts.throttle.play, who, asked.track_id)
-        if begins:
-            visit.streams.append(describe_stream(granted.grant, listener))
-        return True
 
     # ----------------------------------------------------------------------- what is forgotten
 
@@ -177,18 +178,42 @@ class FastManifests:
         known = self._tracks.get(track_id)
         return None if known is None or known.until <= now else known
 
-    async def _learn_track(self, track_id: str) -> _KnownTrack:
-        """Ask for a track. Raises TrackNotFound."""
-        turn = self._turn
-        brief = await self._briefs.get(TrackId(track_id))
-        if brief is None:
+    async def _learn_track(self, asked: Asked) -> tuple[_KnownTrack, _Faces]:
+        """Ask for a track, and for the faces that its JSON needs. Raises TrackNotFound."""
+        turn, track_id = self._turn, asked.track_id
+        codecs = asked.wish.codecs if asked.face == "manifest" else None
+        found = await self._briefs.get((TrackId(track_id), codecs))
+        if found is None:
             raise TrackNotFound("No track has this id.", track=track_id[:60])
+        brief, faces = found
         self._editions += 1
         until = self._parts.now() + KNOWN_FOR
-        known = _KnownTrack(brief=brief, edition=self._editions, until=until)
+        known = _KnownTrack(brief=brief, edition=self._editions, until=until, grants={})
         if turn == self._turn:
             self._tracks.put(track_id, known)
-        return known
+        return known, faces
+
+    def _load_briefs(self, wanted: Collection[_Wanted]) -> Mapping[_Wanted, tuple[Brief, _Faces]]:
+        """Return those of some tracks that exist, each with the faces that are wanted with it."""
+        tracks = self._parts.tracks
+        briefs = tracks.briefs(
+            {track_id for track_id, _ in wanted}, version=VERSION, render=render_face
+        )
+        shown = {
+            (track_id, codecs): [
+                each.id
+                for each in briefs[track_id].track.renditions
+                if codecs is not None and (not codecs or each.tier.codec in codecs)
+            ]
+            for track_id, codecs in wanted
+            if track_id in briefs
+        }
+        ids = {each for those in shown.values() for each in those}
+        faces = tracks.faces(ids, version=VERSION, render=render_face) if ids else {}
+        return {
+            key: (briefs[key[0]], {each: faces[each] for each in those if each in faces})
+            for key, those in shown.items()
+        }
 
     async def _load(self, track_id: str) -> tuple[Track, AlbumPlace | None]:
         """Return a track as the catalogue has it now. Raises TrackNotFound."""
@@ -228,10 +253,15 @@ class FastManifests:
             known.grants[key] = found
         return found
 
-    async def _learn_template(self, known: _KnownTrack, grant: Grant, face: str) -> Template | None:
-        """Return what is the same for all who have such a grant; None if it is outdated by now."""
+    async def _learn_template(
+        self, known: _KnownTrack, grant: Grant, face: str, faces: _Faces
+    ) -> Template | None:
+        """Return what is the same for all who have such a grant; None if it is outdated by now.
+
+        ``faces`` are those of its renditions that are there already.
+        """
         if face == "manifest":
-            return await self._learn_json(known, grant)
+            return await self._learn_json(known, grant, faces)
         whole, place = await self._load(known.brief.track.id)
         by_id = {each.id: each for each in whole.renditions}
         if any(each.id not in by_id for each in grant.renditions):
@@ -240,9 +270,11 @@ class FastManifests:
         manifest = build_manifest(whole, full, str, refresh_url="manifest", place=place)
         return build_template(FACES[face][0], manifest)
 
-    async def _learn_json(self, known: _KnownTrack, grant: Grant) -> Template | None:
+    async def _learn_json(self, known: _KnownTrack, grant: Grant, there: _Faces) -> Template | None:
         brief, ids = known.brief, tuple(each.id for each in grant.renditions)
-        faces = await self._faces.get(ids)
+        faces: Sequence[str] | None = [there[each] for each in ids if each in there]
+        if len(faces or ()) < len(ids):
+            faces = await self._faces.get(ids)
         if faces is None:
             return None
         place = None
