@@ -27,6 +27,7 @@ from tests.e2e.servers import (
     free_port,
     releases,
     wait_for_job,
+    wait_until,
 )
 from tests.engines import RedisServer
 
@@ -107,7 +108,15 @@ def test_metrics_tell_what_was_asked_and_how_it_was_answered(
         assert more(f'lathe_refusals_total{{code="{code}"}}') == 1
     for result, number in [("miss", 1), ("hit", 2)]:
         assert more(f'lathe_cache_asked_total{{cache="chunks",result="{result}"}}') == number
-        assert more(f'lathe_cache_asked_total{{cache="manifests",result="{result}"}}') >= 1
+    asked = 'lathe_cache_asked_total{cache="manifests",result="%s"}'
+    assert more(asked % "miss") >= 1
+    with plant.signed_in(EMAIL) as ada:
+
+        def is_known() -> bool:
+            assert ada.get(player.manifest_url).status_code == 200
+            return measured(metrics_port).get(asked % "hit", 0) > before.get(asked % "hit", 0)
+
+        wait_until(is_known, "a manifest that was known")
 
 
 def test_a_request_has_an_id_wherever_it_is_told_of(plant: Plant, track_id: str) -> None:
