@@ -431,6 +431,8 @@ class Chaos:
         at_once = 1 + WORKERS
         assert self.unlisted <= at_once * self.blows["store killed"]
         return {
+            "deliveries": len(self.jobs),
+            # More where an origin was killed between taking a delivery and saying so.
             "jobs": len(accepted_jobs),
             "blows": dict(self.blows),
             "attempts": dict(endings),

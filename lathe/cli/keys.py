@@ -94,10 +94,10 @@ def rotate() -> None:
         click.echo(f"{done} wrapped", err=True)
 
     records = open_records(settings)
-    hooks = rewrap_webhooks(records.webhooks, wrapper)
     done = rewrap_all(records.content_keys, wrapper, report)
-    click.echo(f"{hooks} secrets of webhooks are wrapped with {wrapper.kek} now")
     click.echo(f"{done} content keys are wrapped with {wrapper.kek} now")
+    done = rewrap_webhooks(records.webhooks, wrapper)
+    click.echo(f"{done} secrets of webhooks are wrapped with {wrapper.kek} now")
 
 
 def _as_json(key: StoredKey) -> str:
