@@ -44,4 +44,5 @@ def test_whatever_is_killed_every_delivery_is_published_once_and_nothing_else_is
         ladder.write_text(LADDER)
         quick = {"HEARTBEAT_S": "0.2", "SILENCE_S": "2", "LADDER": str(ladder)}
         measured = run(Path(name), rounds=9, seed=seed, tell=say, **quick)
-    assert measured["deliveries"] == 10 <= measured["jobs"]
+    # One more is made to measure how soon a killed worker's job is taken up.
+    assert (measured["deliveries"], measured["jobs"] >= 10) == (9, True)
