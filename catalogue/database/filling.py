@@ -33,7 +33,8 @@ def _fill_track(connection: Connection, delivery: Delivery, tags: Tags) -> str |
     """Fill a track; return the id of the album that it is on."""
     own = tracks.c.id == delivery.track_id
     asked = select(tracks.c.details, tracks.c.album_id).where(own)
-    row = connection.execute(asked).one()
+    # Whoever changes both a track and its album begins with the track: none waits for another.
+    row = connection.execute(asked.with_for_update()).one()
     details = TRACK_DETAILS.validate_python(row.details or {})
     found = {"title": tags.title, "artist": tags.artist}
     values: dict[str, Any] = {
