@@ -479,7 +479,7 @@ class Track:
     id: TrackId
     label: str
     metadata: Metadata
-    renditions: tuple[Rendition, ...]
+    renditions: tuple[Rendition, ...] = ()
     updated_at: datetime
     taken_down_at: datetime | None = None
     owner: AccountId | None = None

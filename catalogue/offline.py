@@ -317,14 +317,18 @@ class Downloads(Protocol):
     def count(self, device_id: DeviceId) -> int:
         """Return how many tracks a device has not removed."""
 
-    def judge(self, device_id: DeviceId, verdicts: Mapping[ContentKeyId, str | None]) -> int:
+    def judge(
+        self,
+        device_id: DeviceId,
+        verdicts: Mapping[ContentKeyId, str | None],
+        *,
+        ends: Mapping[ContentKeyId, datetime] | None = None,
+    ) -> int:
         """Note what was taken away from a device, with the error's code, or given back.
 
-        Return the generation of the device. Raises DeviceRevoked.
+        And until when it is given licences for content keys: ``ends``. Return the generation of
+        the device. Raises DeviceRevoked.
         """
-
-    def license(self, device_id: DeviceId, ends: Mapping[ContentKeyId, datetime]) -> None:
-        """Note until when a device was given licences for content keys."""
 
 
 def sealed_rendition(key: StoredContentKey) -> RenditionId:

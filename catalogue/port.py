@@ -179,6 +179,13 @@ class Tracks(Protocol):
     def listed(self, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
         """Return those of some tracks that exist, by id, without renditions."""
 
+    def alike(self, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
+        """Return for those of some tracks that exist one that may be used as they may, by id.
+
+        It is the track itself or another of those asked for that has the same label, owner,
+        takedown and rights, so that many are judged at once. It comes without renditions.
+        """
+
     def album(self, album_id: AlbumId) -> Album:
         """Return an album with its published tracks, in order. Raises AlbumNotFound."""
 

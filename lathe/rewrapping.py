@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from catalogue.offline import ContentKeys, StoredContentKey
 from catalogue.webhooks import Webhooks
-from protection.content_keys import KeyWrapper, WrappedKey
+from protection.content_keys import KeyWrapper
 
 _PAGE = 500
 
@@ -21,7 +21,7 @@ def rewrap_all(
     """
 
     def wrap(key: StoredContentKey) -> StoredContentKey:
-        content_key = wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped))
+        content_key = wrapper.unwrap(key)
         return replace(key, kek=wrapper.kek, wrapped=wrapper.wrap(content_key).wrapped)
 
     done, after = 0, ""
@@ -40,7 +40,7 @@ def rewrap_webhooks(webhooks: Webhooks, wrapper: KeyWrapper) -> int:
     found = webhooks.wrapped_otherwise(wrapper.kek)
     changed = []
     for webhook in found:
-        secret = wrapper.unwrap(WrappedKey(webhook.id, webhook.kek, webhook.wrapped))
+        secret = wrapper.unwrap(webhook)
         wrapped = wrapper.wrap(secret)
         changed.append(replace(webhook, kek=wrapper.kek, wrapped=wrapped.wrapped))
     webhooks.rewrap(changed)

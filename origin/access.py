@@ -1,6 +1,10 @@
-"""Who is asking: labels by their key, accounts by their session, guests by neither."""
+"""Who is asking: labels by their key, accounts by their session, guests by neither.
 
-from collections.abc import Callable
+What a request depends on and what need not wait for anything is found on the event loop: a turn of
+a thread costs more than most of these.
+"""
+
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Network, ip_address
@@ -63,7 +67,7 @@ _bearer = HTTPBearer(auto_error=False, description="a session's token, or a labe
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Return the parts that the application was made with."""
     services = request.app.state.services
     assert isinstance(services, Services)
@@ -142,7 +146,7 @@ def _find_account(parts: Services, token: str) -> Caller:
     )
 
 
-def find_address(request: Request, parts: Parts) -> str:
+async def find_address(request: Request, parts: Parts) -> str:
     """Return the network address of the client, as far as trusted edges vouch for it."""
     return address_of(parts, _peer(request), request.headers.get("x-forwarded-for", ""))
 
@@ -173,7 +177,7 @@ def name_of(caller: Caller) -> str:
     return caller.account_id or caller.session
 
 
-def find_name(caller: AnyCaller, address: Address) -> str:
+async def find_name(caller: AnyCaller, address: Address) -> str:
     """Return by what name a caller is counted; guests by their network."""
     return network_of(address) if caller.role is None else name_of(caller)
 
@@ -192,7 +196,7 @@ def counted(category: Category) -> Any:
     return Depends(count)
 
 
-def require_signed_in(caller: AnyCaller) -> SignedIn:
+async def require_signed_in(caller: AnyCaller) -> SignedIn:
     """Return the caller's account and session. Raises SessionMissing."""
     if caller.signed_in is None:
         raise SessionMissing("No session's token was sent.")
@@ -216,7 +220,7 @@ def label_of(caller: Caller, scope: Scope) -> str:
     return caller.label
 
 
-def require_label(caller: AnyCaller) -> str:
+async def require_label(caller: AnyCaller) -> str:
     """Return the label that delivers. Raises what label_of raises."""
     return label_of(caller, Scope.DELIVER)
 
@@ -230,13 +234,13 @@ def _require_scope(caller: Caller, scope: Scope) -> None:
         raise KeyLacksScope(f"It has not the scope {scope}.", scope=scope, has=has)
 
 
-def requires(action: Action) -> Callable[[Caller], Caller]:
+def requires(action: Action) -> Callable[[Caller], Awaitable[Caller]]:
     """Return a dependency that gives the caller, who may do ``action``.
 
     It raises SessionMissing for guests, and RoleMayNot.
     """
 
-    def check(caller: AnyCaller) -> Caller:
+    async def check(caller: AnyCaller) -> Caller:
         if caller.role is None:
             raise SessionMissing("No session's token was sent.")
         require(caller.role, action)
@@ -245,7 +249,7 @@ def requires(action: Action) -> Callable[[Caller], Caller]:
     return check
 
 
-def find_territory(request: Request, parts: Parts) -> str | None:
+async def find_territory(request: Request, parts: Parts) -> str | None:
     """Return where the caller is: what a trusted edge says, else the origin's own setting.
 
     A header from anywhere else is ignored. Raises TerritoryUnknown when the edge speaks nonsense.
@@ -259,7 +263,7 @@ def find_territory(request: Request, parts: Parts) -> str | None:
 Territory = Annotated[str | None, Depends(find_territory)]
 
 
-def find_listener(parts: Parts, caller: AnyCaller, territory: Territory) -> Listener:
+async def find_listener(parts: Parts, caller: AnyCaller, territory: Territory) -> Listener:
     """Return who wants to hear something; an account is at home where it says, wherever it is.
 
     Raises SessionMissing where guests hear nothing.

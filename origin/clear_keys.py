@@ -26,7 +26,6 @@ from origin.services import Services
 from origin.throttle import Category
 from origin.tracks import STREAM_REFUSALS
 from protection.cenc import CencKey, build_key_set, derive_cenc_key, parse_key_id
-from protection.content_keys import WrappedKey
 
 router = APIRouter(prefix="/v1", tags=["licences"], responses=responses(errors.TooManyRequests))
 
@@ -110,13 +109,12 @@ def give_clear_keys(
         raise DownloadNotFound("No download of the device has such a key.", device=device.id)
     listener = listener_of(own.account, session=own.session.id, territory=territory)
     verdicts = judge_keys(parts, keys, listener)
-    note_verdicts(parts, device, verdicts)
     faults = {key.id: verdicts[key.id].fault or _ask_label(parts, key) for key in keys}
     granted = [key for key in keys if faults[key.id] is None]
+    ends = {key.id: verdicts[key.id].until for key in granted}
+    note_verdicts(parts, device, verdicts, ends=ends)
     if not granted:
         raise next(fault for fault in faults.values() if fault is not None)
-    ends = {key.id: verdicts[key.id].until for key in granted}
-    parts.downloads.license(device.id, ends)
     response.headers["Cache-Control"] = "no-store"
     found = build_key_set(_open(parts, key) for key in granted)
     return ClearKeys.model_validate(found | {"expires_at": min(ends.values())})
@@ -138,4 +136,4 @@ def _ask_label(parts: Services, key: StoredContentKey) -> LatheError | None:
 
 
 def _open(parts: Services, key: StoredContentKey) -> CencKey:
-    return derive_cenc_key(parts.wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped)))
+    return derive_cenc_key(parts.wrapper.unwrap(key))

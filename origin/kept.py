@@ -52,7 +52,7 @@ class Asked(NamedTuple):
     track_id: str
 
 
-def find_asked(
+async def find_asked(
     download_id: Annotated[str, Path(max_length=60)],
     track_id: Annotated[str, Path(max_length=60)],
     own: Signed,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from catalogue import errors
 from catalogue.keeping import RENEW_AFTER, Verdict, judge_kept
 from catalogue.licensing import Listener, listener_of
+from catalogue.nouns import Quality, TrackId
 from catalogue.offline import (
     ContentKeyId,
     Device,
@@ -26,7 +27,6 @@ from origin.devices import Proof, ShortText
 from origin.problems import responses
 from origin.services import Services
 from origin.throttle import Category
-from protection.content_keys import WrappedKey
 from protection.encoding import encode_bytes
 from protection.licences import LicensedTrack, Terms
 from protection.possession import (
@@ -139,11 +139,11 @@ def give_licences(
     # What standard players open has keys of another kind: origin.clear_keys.
     keys = [key for key in parts.downloads.kept(device.id) if key.form is Form.SEALED]
     verdicts = judge_keys(parts, keys, listener)
-    generation = note_verdicts(parts, device, verdicts)
     granted = [key for key in keys if verdicts[key.id].fault is None]
+    ends = {key.id: verdicts[key.id].until for key in granted}
+    generation = note_verdicts(parts, device, verdicts, ends=ends)
     sign = _Signing(parts, device, listener, mark=mark, generation=generation)
     licences = [sign.licence(batch, verdicts) for batch in _batches(granted)]
-    parts.downloads.license(device.id, {key.id: verdicts[key.id].until for key in granted})
     return LicencesGiven(
         licences=licences,
         mark=mark,
@@ -192,21 +192,25 @@ def judge_keys(
     """Return whether what each content key seals may still be kept, and until which second."""
     now = parts.now()
     found: dict[ContentKeyId, Verdict] = {}
-    # Tracks with equal rights are kept until the same time, and those of one label have them as a
-    # rule. To hash rights takes longer than to compare them.
-    alike: dict[str, tuple[object, Verdict]] = {}
     for batch in _batches(keys):
-        tracks = parts.tracks.listed([key.track_id for key in batch])
+        tracks = parts.tracks.alike([key.track_id for key in batch])
+        judged: dict[tuple[TrackId, Quality], Verdict] = {}
+        refused = []
         for key in batch:
             track = tracks[key.track_id]
-            said = track.metadata.rights, track.taken_down_at, track.owner, key.quality
-            known = alike.get(track.label)
-            if known is not None and known[0] == said:
-                found[key.id] = known[1]
-                continue
-            found[key.id] = verdict = judge_kept(track, key.quality, listener, now=now)
-            if verdict.fault is None:
-                alike[track.label] = said, verdict
+            asked = track.id, key.quality
+            verdict = judged.get(asked)
+            if verdict is None:
+                judged[asked] = verdict = judge_kept(track, key.quality, listener, now=now)
+            found[key.id] = verdict
+            if verdict.fault is not None and track.id != key.track_id:
+                refused.append(key)
+        if refused:
+            # A refusal names the very track.
+            listed = parts.tracks.listed([key.track_id for key in refused])
+            for key in refused:
+                track = listed[key.track_id]
+                found[key.id] = judge_kept(track, key.quality, listener, now=now)
     return found
 
 
@@ -215,13 +219,22 @@ def _batches(keys: Sequence[StoredContentKey]) -> Iterator[Sequence[StoredConten
         yield keys[start : start + TRACKS_OF_A_LICENCE]
 
 
-def note_verdicts(parts: Services, device: Device, verdicts: Mapping[ContentKeyId, Verdict]) -> int:
-    """Note what a device may keep of what was judged, and return its generation."""
+def note_verdicts(
+    parts: Services,
+    device: Device,
+    verdicts: Mapping[ContentKeyId, Verdict],
+    *,
+    ends: Mapping[ContentKeyId, datetime] | None = None,
+) -> int:
+    """Note what a device may keep of what was judged, and until when it is given licences.
+
+    Return its generation.
+    """
     said = {
         key_id: None if verdict.fault is None else verdict.fault.code
         for key_id, verdict in verdicts.items()
     }
-    return parts.downloads.judge(device.id, said)
+    return parts.downloads.judge(device.id, said, ends=ends)
 
 
 def _make_mark() -> str:
@@ -250,7 +263,7 @@ class _Signing:
                 tier=key.tier,
                 count=key.count,
                 until=verdicts[key.id].until,
-                key=parts.wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped)),
+                key=parts.wrapper.unwrap(key),
             )
             for key in keys
         ]

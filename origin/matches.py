@@ -79,7 +79,7 @@ class MatchPage(BaseModel):
     next: str | None
 
 
-def _require_account(
+async def _require_account(
     caller: Annotated[Caller, Depends(requires(Action.MATCH))],
 ) -> Account:
     if caller.signed_in is None:

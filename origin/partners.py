@@ -16,7 +16,6 @@ from origin.licences import TRACKS_OF_A_LICENCE
 from origin.problems import responses
 from origin.throttle import Category
 from protection.cenc import derive_cenc_key
-from protection.content_keys import WrappedKey
 from protection.cpix import seal_keys
 
 router = APIRouter(
@@ -62,7 +61,7 @@ def export_keys(said: KeysWanted, parts: Parts) -> Response:
     bare = next((each for each in wanted if each not in {key.track_id for key in found}), None)
     if bare is not None:
         raise TrackNotEncrypted("No key of it is shared in that form.", track=bare)
-    keys = [parts.wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped)) for key in found]
+    keys = [parts.wrapper.unwrap(key) for key in found]
     document = render_cpix(seal_keys(partner, map(derive_cenc_key, keys)))
     told = [str(key.id) for key in found]
     parts.audits.add(record(Deed.KEYS_EXPORTED, partner.name, now=parts.now(), keys=told))

@@ -70,7 +70,20 @@ class QualityName(StrEnum):
         return Quality[self.name]
 
 
-def parse_wish(
+def parse_wish(codecs: str, quality: QualityName | None, network: Network | None) -> Wish:
+    """Return what a player wishes for. Raises RequestInvalid."""
+    names = [name.strip() for name in codecs.split(",") if name.strip()]
+    unknown = [name for name in names if name not in list(Codec)]
+    if unknown:
+        raise RequestInvalid(f"{unknown[0]!r} is no codec.", where="query.codecs")
+    return Wish(
+        preferred=None if quality is None else quality.quality,
+        network=network,
+        codecs=tuple(Codec(name) for name in names),
+    )
+
+
+async def find_wish(
     codecs: Annotated[
         str,
         Query(
@@ -87,19 +100,10 @@ def parse_wish(
     x_network_type: Annotated[Network | None, Header()] = None,
 ) -> Wish:
     """Return what a player wishes for. Raises RequestInvalid."""
-    names = [name.strip() for name in codecs.split(",") if name.strip()]
-    unknown = [name for name in names if name not in list(Codec)]
-    if unknown:
-        raise RequestInvalid(f"{unknown[0]!r} is no codec.", where="query.codecs")
-    preferred = quality or x_preferred_quality
-    return Wish(
-        preferred=None if preferred is None else preferred.quality,
-        network=network or x_network_type,
-        codecs=tuple(Codec(name) for name in names),
-    )
+    return parse_wish(codecs, quality or x_preferred_quality, network or x_network_type)
 
 
-Wished = Annotated[Wish, Depends(parse_wish)]
+Wished = Annotated[Wish, Depends(find_wish)]
 
 
 class CreditShown(BaseModel):

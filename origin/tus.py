@@ -37,7 +37,7 @@ _FORMS: Mapping[str, Mapping[str, Any]] = {
 """How the headers of tus look."""
 
 
-def speak(request: Request) -> None:
+async def speak(request: Request) -> None:
     """Say what is spoken here, in every answer. Raises TusVersionUnsupported."""
     visit_of(request.scope).headers += [(b"tus-resumable", VERSION.encode("ascii"))]
     said = request.headers.get("tus-resumable")

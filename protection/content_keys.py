@@ -8,6 +8,7 @@ data: a wrapped key that is put in another's row does not open.
 
 import secrets
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -43,6 +44,22 @@ def make_content_key() -> ContentKey:
     return ContentKey(secrets.token_hex(ID_BYTES), secrets.token_bytes(SECRET_BYTES))
 
 
+class Wrapped(Protocol):
+    """Whatever holds a key that is wrapped."""
+
+    @property
+    def id(self) -> str:
+        """The key's own id."""
+
+    @property
+    def kek(self) -> str:
+        """The id of the key that wraps it."""
+
+    @property
+    def wrapped(self) -> bytes:
+        """The key, wrapped."""
+
+
 class KeyWrapper:
     """Wraps with the first key of a ring, and unwraps with any."""
 
@@ -60,7 +77,7 @@ class KeyWrapper:
             _MARK + nonce + self._ciphers[self.kek].encrypt(nonce, key.secret, said),
         )
 
-    def unwrap(self, stored: WrappedKey) -> ContentKey:
+    def unwrap(self, stored: Wrapped) -> ContentKey:
         """Return the content key. Raises ContentKeyLost."""
         cipher, data = self._ciphers.get(stored.kek), stored.wrapped
         if cipher is None:

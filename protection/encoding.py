@@ -3,10 +3,12 @@
 import base64
 import binascii
 
+_TO_URL = bytes.maketrans(b"+/", b"-_")
+
 
 def encode_bytes(data: bytes) -> str:
     """Return bytes as text."""
-    return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
+    return binascii.b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode("ascii")
 
 
 def decode_bytes(text: str) -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -40,7 +41,6 @@ VERSION = 1
 
 _ALGORITHM = "EdDSA"
 _INFO = "lathe-licence-1"
-_BOUND = ("track", "rendition", "tier", "count", "exp", "kid")
 _SEED_BYTES, _SET_KEY_BYTES = 32, 32
 _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
@@ -134,18 +134,7 @@ class LicenceSigner:
     def sign(self, terms: Terms, agreement: DeviceKey, tracks: Sequence[LicensedTrack]) -> str:
         """Return the licence of a device for some tracks."""
         set_key = secrets.token_bytes(_SET_KEY_BYTES)
-        listed = [
-            {
-                "track": each.track,
-                "rendition": each.rendition,
-                "tier": each.tier,
-                "count": each.count,
-                "exp": _seconds(each.until),
-                "kid": each.key.id,
-                "key": encode_bytes(aes_key_wrap(set_key, each.key.secret)),
-            }
-            for each in tracks
-        ]
+        listed = [_list(each, set_key) for each in tracks]
         sealed = _SUITE.encrypt(set_key, agreement.key, _info(terms, listed))
         said = {
             "v": VERSION,
@@ -209,10 +198,26 @@ def _build(said: Mapping[str, Any]) -> Licence:
 
 def _info(terms: Terms, tracks: Iterable[Mapping[str, Any]]) -> bytes:
     """Return what the set key is bound to: the licence, the device, and every track's terms."""
-    lines = (" ".join(str(each[name]) for name in _BOUND) for each in tracks)
+    lines = [
+        f"{each['track']} {each['rendition']} {each['tier']} {each['count']} {each['exp']} "
+        f"{each['kid']}"
+        for each in tracks
+    ]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     words = (_INFO, terms.id, terms.device, terms.thumbprint, _seconds(terms.expires_at), digest)
     return "\n".join(map(str, words)).encode()
+
+
+def _list(track: LicensedTrack, set_key: bytes) -> dict[str, Any]:
+    return {
+        "track": track.track,
+        "rendition": track.rendition,
+        "tier": track.tier,
+        "count": track.count,
+        "exp": _seconds(track.until),
+        "kid": track.key.id,
+        "key": encode_bytes(aes_key_wrap(set_key, track.key.secret)),
+    }
 
 
 def _header(kid: str) -> dict[str, str]:
@@ -220,7 +225,7 @@ def _header(kid: str) -> dict[str, str]:
 
 
 def _encode(value: object) -> str:
-    return encode_bytes(json.dumps(value, separators=(",", ":")).encode())
+    return encode_bytes(msgspec.json.encode(value))
 
 
 def _seconds(moment: datetime) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalogue.errors import ContentKeyLost, WebhookNotFound
 from catalogue.webhooks import Notice, Webhooks
-from protection.content_keys import KeyWrapper, WrappedKey
+from protection.content_keys import KeyWrapper
 from protection.webhooks import NoticeSigner
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Courier:
 
         try:
             webhook = self.webhooks.get(notice.webhook_id, label=None)
-            key = self.wrapper.unwrap(WrappedKey(webhook.id, webhook.kek, webhook.wrapped))
+            key = self.wrapper.unwrap(webhook)
         except WebhookNotFound:
             return None
         except ContentKeyLost as fault:

@@ -28,7 +28,7 @@ from catalogue.offline import (
 from catalogue.port import Tracks
 from pipeline.cutting.cenc import protect_fragments, protect_init
 from protection.cenc import SampleCipher, build_pssh, build_sinf, derive_cenc_key
-from protection.content_keys import ContentKey, KeyWrapper, WrappedKey
+from protection.content_keys import ContentKey, KeyWrapper
 from protection.sealing import Sealer, place_of, sealed_name
 from storage.keys import rendition_key
 from storage.port import ObjectStore
@@ -121,7 +121,7 @@ class SealingWork:
         rendition = self.tracks.rendition(key.rendition_id)
         if rendition is None:
             raise ObjectNotFound("The rendition is not published.", rendition=key.rendition_id)
-        content_key = self.wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped))
+        content_key = self.wrapper.unwrap(key)
         make = _MAKERS[key.form](key, content_key)
         sealed_bytes = told_bytes = 0
         for name in rendition.objects():

@@ -90,7 +90,25 @@ class _Card:
         return Brief(track=track, before=self.before, after=self.after)
 
 
+class _Licensed(msgspec.Struct):
+    """The rights of a track, as they are written on its card."""
+
+    rights: msgspec.Raw
+
+
+class _Kind(msgspec.Struct):
+    """What of a card tells how its track may be used, and from those of which others it differs."""
+
+    label: str
+    metadata: _Licensed
+    taken_down_at: str | None = None
+    owner: str | None = None
+
+
 _CARD = msgspec.json.Decoder(_Card)
+_KIND = msgspec.json.Decoder(_Kind)
+# Of a card, what a track is without renditions.
+_LISTED = msgspec.json.Decoder(Track)
 _RENDITIONS = msgspec.json.Decoder(tuple[Rendition, ...])
 # Cards of another shape are none.
 _SHAPE = msgspec.json.schema_components([_Card, Rendition])
@@ -208,15 +226,34 @@ def read_briefs(
 
 def read_listed(connection: Connection, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
     """Return some tracks without renditions."""
-    found, missing = {}, []
-    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}):
+    found: dict[TrackId, Track] = {}
+    missing = []
+    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}).all():
         if card is None:
             missing.append(track_id)
         else:
-            found[TrackId(track_id)] = _CARD.decode(card).brief(()).track
+            found[track_id] = _LISTED.decode(card)
     for track_id, rows in _read_rows(connection, missing).items() if missing else ():
         found[TrackId(track_id)] = make_track(rows[0], _make_rights(rows), ())
     return found
+
+
+def read_alike(connection: Connection, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
+    """Return for each of some tracks one that may be used as it may, without renditions."""
+    found: dict[TrackId, Track] = {}
+    kinds: dict[tuple[Any, ...], Track] = {}
+    missing = []
+    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}).all():
+        if card is None:
+            missing.append(track_id)
+            continue
+        said = _KIND.decode(card)
+        kind = said.label, bytes(said.metadata.rights), said.taken_down_at, said.owner
+        track = kinds.get(kind)
+        if track is None:
+            track = kinds[kind] = _LISTED.decode(card)
+        found[track_id] = track
+    return found | read_listed(connection, missing) if missing else found
 
 
 def read_faces(

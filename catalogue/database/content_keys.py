@@ -29,6 +29,9 @@ KEY_COLUMNS = [
 """What of a row build_key needs."""
 
 _BATCH = 500
+_QUALITIES = {int(each): each for each in Quality}
+# What is said of none is sealed.
+_FORMS = {"": Form.SEALED, **{form.value: form for form in Form}}
 _REWRAPPED = update(content_keys).where(content_keys.c.id == bindparam("key_id"))
 
 
@@ -183,9 +186,9 @@ def build_key(row: Row[Any]) -> StoredContentKey:
         track_id=track_id,
         rendition_id=rendition_id,
         tier=tier,
-        quality=Quality(quality),
+        quality=_QUALITIES[quality],
         device_id=whose or None,
-        form=Form(form) if form else Form.SEALED,
+        form=_FORMS[form],
         kek=kek,
         wrapped=bytes(wrapped),
         count=count,

@@ -5,7 +5,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Engine, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from catalogue.auditing import Deed, record
@@ -42,6 +53,29 @@ from catalogue.offline import (
 from catalogue.quality import write_rules
 
 _POLICY = TypeAdapter(LabelPolicy)
+
+
+_ONE = select(devices).where(
+    devices.c.id == bindparam("device"), devices.c.account_id == bindparam("account")
+)
+_LOCKED = select(devices).where(devices.c.id == bindparam("device")).with_for_update()
+_RENEWED = (
+    update(devices)
+    .where(devices.c.id == bindparam("device"))
+    .values(
+        serial=bindparam("now_serial"),
+        mark=bindparam("now_mark"),
+        basis=bindparam("now_basis"),
+        repeats=bindparam("now_repeats"),
+        seen_at=bindparam("now"),
+    )
+)
+_SPENT = delete(challenges).where(
+    challenges.c.challenge == bindparam("said"),
+    challenges.c.account_id == bindparam("account"),
+    challenges.c.device_id == bindparam("device"),
+    challenges.c.until > bindparam("now"),
+)
 
 
 class SqlDevices:
@@ -117,9 +151,9 @@ class SqlDevices:
 
     def get(self, account_id: AccountId, device_id: DeviceId) -> Device:
         """See Devices.get."""
-        query = select(devices).where(_own(account_id, device_id))
+        named = {"device": device_id, "account": account_id}
         with reading(self._engine) as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_ONE, named).first()
         if row is None:
             raise _not_found(device_id)
         if row.revoked_at is not None:
@@ -146,9 +180,8 @@ class SqlDevices:
         self, device: Device, challenge: str, *, shown: str, mark: str, now: datetime
     ) -> Renewal:
         """See Devices.renew."""
-        own = devices.c.id == device.id
         with writing(self._engine) as connection:
-            row = connection.execute(select(devices).where(own).with_for_update()).one()
+            row = connection.execute(_LOCKED, {"device": device.id}).one()
             if row.revoked_at is not None:
                 raise DeviceRevoked("It was removed.", device=device.id)
             if not _spend(connection, device.account_id, device.id, challenge, now):
@@ -156,15 +189,17 @@ class SqlDevices:
             again = shown != row.mark
             if shown == row.mark or (shown == row.basis and row.repeats < REPEATS_MOST):
                 given = {
-                    "serial": row.serial + 1,
-                    "mark": mark,
-                    "basis": shown,
-                    "repeats": row.repeats + 1 if again else 0,
-                    "seen_at": now,
+                    "device": device.id,
+                    "now_serial": row.serial + 1,
+                    "now_mark": mark,
+                    "now_basis": shown,
+                    "now_repeats": row.repeats + 1 if again else 0,
+                    "now": now,
                 }
-                connection.execute(update(devices).where(own).values(**given))
+                connection.execute(_RENEWED, given)
                 return Renewal.GIVEN
-            connection.execute(update(devices).where(own).values(clones=devices.c.clones + 1))
+            grown = update(devices).where(devices.c.id == device.id)
+            connection.execute(grown.values(clones=devices.c.clones + 1))
             entry = record(
                 Deed.DEVICE_CLONED,
                 device.id,
@@ -203,13 +238,8 @@ class SqlPolicies:
 def _spend(
     connection: Connection, account_id: str, device_id: str, challenge: str, now: datetime
 ) -> bool:
-    own = and_(
-        challenges.c.challenge == challenge,
-        challenges.c.account_id == account_id,
-        challenges.c.device_id == device_id,
-        challenges.c.until > now,
-    )
-    return connection.execute(delete(challenges).where(own)).rowcount == 1
+    said = {"said": challenge, "account": account_id, "device": device_id, "now": now}
+    return connection.execute(_SPENT, said).rowcount == 1
 
 
 def _own(account_id: AccountId, device_id: DeviceId) -> Any:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Engine,
     Row,
     and_,
+    bindparam,
     func,
     insert,
     select,
@@ -48,6 +49,33 @@ _TRACKS = (
     )
     .join(content_keys, content_keys.c.id == download_tracks.c.content_key_id)
     .order_by(download_tracks.c.download_id, download_tracks.c.place)
+)
+
+
+_DEVICE = download_tracks.c.device_id == bindparam("device")
+_KEPT = and_(_DEVICE, download_tracks.c.standing != Standing.REMOVED)
+_KEYS = (
+    select(*KEY_COLUMNS)
+    .where(content_keys.c.id.in_(select(download_tracks.c.content_key_id).where(_KEPT)))
+    .order_by(content_keys.c.id)
+)
+_JUDGED = select(download_tracks.c.content_key_id, download_tracks.c.code).where(_KEPT).distinct()
+# Where nothing is taken away, as a rule nothing was, either.
+_TAKEN = _JUDGED.where(download_tracks.c.code.is_not(None))
+_TURNED = (
+    update(download_tracks)
+    .where(_KEPT, _THESE)
+    .values(
+        standing=bindparam("now_standing"),
+        code=bindparam("now_code"),
+        generation=bindparam("now_generation"),
+    )
+)
+_LICENSED = update(download_tracks).where(_DEVICE, _THESE).values(licensed_until=bindparam("end"))
+_LOCKED = (
+    select(devices.c.generation)
+    .where(devices.c.id == bindparam("device"), devices.c.revoked_at.is_(None))
+    .with_for_update()
 )
 
 
@@ -138,15 +166,10 @@ class SqlDownloads:
         self, device_id: DeviceId, *, only: Collection[ContentKeyId] | None = None
     ) -> list[StoredContentKey]:
         """See Downloads.kept."""
-        own = select(download_tracks.c.content_key_id).where(
-            download_tracks.c.device_id == device_id,
-            download_tracks.c.standing != Standing.REMOVED,
-        )
-        query = select(*KEY_COLUMNS).where(content_keys.c.id.in_(own)).order_by(content_keys.c.id)
-        if only is not None:
-            query = query.where(content_keys.c.id.in_(only))
+        query = _KEYS if only is None else _KEYS.where(content_keys.c.id.in_(only))
         with reading(self._engine) as connection:
-            return [build_key(row) for row in connection.execute(query)]
+            rows = connection.execute(query, {"device": device_id}).all()
+        return [build_key(row) for row in rows]
 
     def changes(self, device_id: DeviceId, *, since: int) -> list[DownloadedTrack]:
         """See Downloads.changes."""
@@ -158,21 +181,21 @@ class SqlDownloads:
         with reading(self._engine) as connection:
             return [_build_track(row) for row in connection.execute(_TRACKS.where(changed))]
 
-    def judge(self, device_id: DeviceId, verdicts: Mapping[ContentKeyId, str | None]) -> int:
+    def judge(
+        self,
+        device_id: DeviceId,
+        verdicts: Mapping[ContentKeyId, str | None],
+        *,
+        ends: Mapping[ContentKeyId, datetime] | None = None,
+    ) -> int:
         """See Downloads.judge."""
-        key_id, code = download_tracks.c.content_key_id, download_tracks.c.code
+        taken_away = any(said is not None for said in verdicts.values())
         with writing(self._engine) as connection:
             generation = _lock(connection, device_id)
-            kept = and_(
-                download_tracks.c.device_id == device_id,
-                download_tracks.c.standing != Standing.REMOVED,
-            )
-            query = select(key_id, code).where(kept)
-            if all(said is None for said in verdicts.values()):
-                # Nothing is taken away: as a rule nothing was, either.
-                query = query.where(code.is_not(None))
+            _note_ends(connection, device_id, ends or {})
             turned: dict[str | None, list[str]] = {}
-            for key, known in connection.execute(query.distinct()):
+            judged = _JUDGED if taken_away else _TAKEN
+            for key, known in connection.execute(judged, {"device": device_id}):
                 if key in verdicts and verdicts[key] != known:
                     turned.setdefault(verdicts[key], []).append(key)
             if not turned:
@@ -180,32 +203,29 @@ class SqlDownloads:
             generation = _next_generation(connection, device_id)
             for said, ids in turned.items():
                 told = {
-                    "standing": Standing.ACTIVE if said is None else Standing.REVOKED,
-                    "code": said,
-                    "generation": generation,
+                    "device": device_id,
+                    "ids": ids,
+                    "now_standing": Standing.ACTIVE if said is None else Standing.REVOKED,
+                    "now_code": said,
+                    "now_generation": generation,
                 }
-                turning = update(download_tracks).where(kept, _THESE).values(**told)
-                connection.execute(turning, {"ids": ids})
+                connection.execute(_TURNED, told)
         return generation
 
-    def license(self, device_id: DeviceId, ends: Mapping[ContentKeyId, datetime]) -> None:
-        """See Downloads.license."""
-        by_end: dict[datetime, list[ContentKeyId]] = {}
-        for key_id, end in ends.items():
-            by_end.setdefault(end, []).append(key_id)
-        own = download_tracks.c.device_id == device_id
-        with writing(self._engine) as connection:
-            _lock(connection, device_id)
-            for end, ids in by_end.items():
-                noted = update(download_tracks).where(own, _THESE).values(licensed_until=end)
-                connection.execute(noted, {"ids": ids})
+
+def _note_ends(
+    connection: Connection, device_id: str, ends: Mapping[ContentKeyId, datetime]
+) -> None:
+    by_end: dict[datetime, list[ContentKeyId]] = {}
+    for key_id, end in ends.items():
+        by_end.setdefault(end, []).append(key_id)
+    for end, ids in by_end.items():
+        connection.execute(_LICENSED, {"device": device_id, "ids": ids, "end": end})
 
 
 def _lock(connection: Connection, device_id: str) -> int:
     """Return the generation of a device, which nobody else changes meanwhile."""
-    here = and_(devices.c.id == device_id, devices.c.revoked_at.is_(None))
-    query = select(devices.c.generation).where(here).with_for_update()
-    generation = connection.execute(query).scalar()
+    generation = connection.execute(_LOCKED, {"device": device_id}).scalar()
     if generation is None:
         raise DeviceRevoked("It was removed.", device=device_id)
     return int(generation)

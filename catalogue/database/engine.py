@@ -35,7 +35,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from catalogue.breaker import Breaker
 from catalogue.errors import CatalogueUnavailable, RequestInvalid, SettingsInvalid
 
-_BREAKER, _READER = "lathe_breaker", "lathe_reader"
+_BREAKER, _READER, _WRITER = "lathe_breaker", "lathe_reader", "lathe_writer"
 _BUSY_TIMEOUT_S = 30
 _SWITCH_PAUSE_S = 0.01
 _CONNECT_TIMEOUT_S = 3
@@ -53,13 +53,16 @@ def open_engine(url: str) -> Engine:
         raise SettingsInvalid("It is no database URL.", setting="LATHE_CATALOGUE") from fault
     match address.drivername:
         case "sqlite":
-            return _open_sqlite(address)
+            engine = _open_sqlite(address)
         case "postgresql":
-            return _open_postgresql(address)
-    raise SettingsInvalid(
-        "The catalogue is sqlite:///PATH or postgresql://USER@HOST/NAME.",
-        setting="LATHE_CATALOGUE",
-    )
+            engine = _open_postgresql(address)
+        case _:
+            raise SettingsInvalid(
+                "The catalogue is sqlite:///PATH or postgresql://USER@HOST/NAME.",
+                setting="LATHE_CATALOGUE",
+            )
+    engine.update_execution_options(**{_WRITER: engine.execution_options(writes=True)})
+    return engine
 
 
 def _open_sqlite(address: URL) -> Engine:
@@ -156,8 +159,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Give a connection in a transaction that is committed at the end, or rolled back."""
-    writable = engine.execution_options(writes=True)
-    with _guarding(engine), _translated(), writable.begin() as connection:
+    writer = engine.get_execution_options()[_WRITER]
+    with _guarding(engine), _translated(), writer.begin() as connection:
         yield connection
 
 

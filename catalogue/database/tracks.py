@@ -32,6 +32,7 @@ from catalogue.database.briefs import (
     Made,
     keep_made,
     make_track,
+    read_alike,
     read_briefs,
     read_faces,
     read_listed,
@@ -157,6 +158,11 @@ class SqlTracks:
         """See Tracks.listed."""
         with reading(self._engine) as connection:
             return read_listed(connection, track_ids)
+
+    def alike(self, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
+        """See Tracks.alike."""
+        with reading(self._engine) as connection:
+            return read_alike(connection, track_ids)
 
     def album(self, album_id: AlbumId) -> Album:
         """See Tracks.album."""

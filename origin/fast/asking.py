@@ -76,14 +76,19 @@ def _parse_wish(query: bytes, asked: dict[bytes, bytes]) -> Wish | None:
     quality, network = said.get("quality"), said.get("network")
     preferred, connected = asked.get(_PREFERRED), asked.get(_NETWORK)
     try:
+        # Each is looked at, as the plain way does, though one of two goes before the other.
+        qualities = [QualityName(each) for each in _said(quality, preferred)]
+        networks = [Network(each) for each in _said(network, connected)]
         return parse_wish(
-            codecs=said.get("codecs", ""),
-            quality=None if quality is None else QualityName(quality),
-            network=None if network is None else Network(network),
-            x_preferred_quality=None
-            if preferred is None
-            else QualityName(preferred.decode("latin-1")),
-            x_network_type=None if connected is None else Network(connected.decode("latin-1")),
+            said.get("codecs", ""),
+            qualities[0] if qualities else None,
+            networks[0] if networks else None,
         )
     except ValueError:
         return None
+
+
+def _said(query: str | None, header: bytes | None) -> list[str]:
+    """Return what was said, in the query first."""
+    told = None if header is None else header.decode("latin-1")
+    return [each for each in (query, told) if each is not None]

@@ -196,9 +196,9 @@ def test_it_is_known_until_when_a_device_was_licensed(shelf: Shelf) -> None:
     download = shelf.download(1, 0, 1)
     first, second = (each.key.id for each in download.tracks)
     assert {each.licensed_until for each in download.tracks} == {None}
-    shelf.downloads.license(DEVICE, {first: LATER, second: LATER})
-    shelf.downloads.license(DEVICE, {second: NOON})
-    shelf.downloads.license(OTHER, {first: NOON})
+    shelf.downloads.judge(DEVICE, {}, ends={first: LATER, second: LATER})
+    shelf.downloads.judge(DEVICE, {}, ends={second: NOON})
+    shelf.downloads.judge(OTHER, {}, ends={first: NOON})
     found = shelf.downloads.get(ADA, download.id).tracks
     assert [each.licensed_until for each in found] == [LATER, NOON]
 
@@ -211,8 +211,6 @@ def test_a_removed_device_holds_nothing(shelf: Shelf) -> None:
         shelf.download(2, 0)
     with pytest.raises(DeviceRevoked):
         shelf.downloads.judge(DEVICE, {})
-    with pytest.raises(DeviceRevoked):
-        shelf.downloads.license(DEVICE, {})
 
 
 def test_a_removed_device_s_own_keys_go_with_it(shelf: Shelf) -> None:

@@ -17,6 +17,7 @@ from catalogue.nouns import (
     Rendition,
     RenditionId,
     Right,
+    Track,
     TrackId,
 )
 from catalogue.port import Brief
@@ -320,6 +321,34 @@ def test_whatever_changes_is_seen_briefly_too(catalogue: Catalogue) -> None:
     current = [each.id for each in pressing.renditions]
     catalogue.jobs.publish(JobId("job_8"), "c", current=current, pressing=pressing, now=LATER)
     check()
+
+
+def test_tracks_that_may_be_used_alike_are_told_by_one(catalogue: Catalogue) -> None:
+    ids = [publish_on(catalogue, number, None) for number in range(1, 6)]
+    other = replace(make_metadata("JP", isrc="ZZTST2600003"))
+    catalogue.tracks.accept(make_delivery(9, label="another"), make_metadata(), JobId("job_9"))
+    catalogue.tracks.accept(make_delivery(8), other, JobId("job_8"))
+    catalogue.tracks.take_down(ids[3], since=LATER, now=NOON)
+    every = [*ids, make_delivery(9).track_id]
+
+    def check() -> dict[TrackId, Track]:
+        listed, alike = catalogue.tracks.listed(every), catalogue.tracks.alike(every)
+        assert list(alike) and alike.keys() == listed.keys() == set(every)
+        for track_id, track in alike.items():
+            own = listed[track_id]
+            assert track == listed[track.id]
+            assert (track.label, track.owner) == (own.label, own.owner)
+            assert track.taken_down_at == own.taken_down_at
+            assert track.metadata.rights == own.metadata.rights
+        return alike
+
+    check()
+    # Cards make it so that one stands for several.
+    catalogue.tracks.briefs(every, version=1, render=render)
+    alike = check()
+    assert len({track.id for track in alike.values()}) == 4
+    assert alike[ids[0]].id == alike[ids[1]].id == alike[ids[4]].id
+    assert catalogue.tracks.alike([]) == {} == catalogue.tracks.alike([TrackId("trk_none")])
 
 
 def test_a_card_made_of_what_changed_meanwhile_is_never_read(catalogue: Catalogue) -> None:

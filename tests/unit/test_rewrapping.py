@@ -40,9 +40,7 @@ class Keys:
 
     def secrets(self, ring: KeyRing) -> list[ContentKey]:
         wrapper = KeyWrapper(ring)
-        return [
-            wrapper.unwrap(WrappedKey(key.id, key.kek, key.wrapped)) for key in self.rows.values()
-        ]
+        return [wrapper.unwrap(key) for key in self.rows.values()]
 
 
 SECRETS = [ContentKey(f"{number:032x}", number.to_bytes(32)) for number in range(COUNT)]

@@ -1,10 +1,12 @@
 """How often everybody may ask: what is counted, ahead and exactly, and what is refused."""
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from fastapi.dependencies.models import Dependant
@@ -174,6 +176,22 @@ def routes() -> Iterator[APIRoute]:
 def counts(dependant: Dependant) -> int:
     own = getattr(dependant.call, "__qualname__", "").startswith(access.counted.__name__)
     return own + sum(map(counts, dependant.dependencies))
+
+
+def waiting(dependant: Dependant) -> set[object]:
+    """Return what FastAPI would hand to a thread before a route is called."""
+    found = set[object]()
+    for each in dependant.dependencies:
+        call: Any = each.call
+        if not inspect.iscoroutinefunction(call) and not inspect.iscoroutinefunction(call.__call__):
+            found.add(call)
+        found |= waiting(each)
+    return found
+
+
+@pytest.mark.parametrize("route", list(routes()), ids=lambda route: f"{route.path}-{route.name}")
+def test_nothing_but_who_asks_is_found_in_a_thread(route: APIRoute) -> None:
+    assert waiting(route.dependant) <= {access.find_caller}
 
 
 @pytest.mark.parametrize("route", list(routes()), ids=lambda route: f"{route.path}-{route.name}")
