@@ -3,9 +3,10 @@
 ``judge`` asks every question in order, and is what both a refusal and an explanation are made of.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from catalogue.errors import (
@@ -43,6 +44,8 @@ URL_ROUNDING = timedelta(minutes=5)
 REFRESH_AFTER = timedelta(minutes=50)
 
 GUEST_SESSION = "anon"
+
+_STEP_S = URL_ROUNDING // timedelta(seconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,19 +165,11 @@ def resolve_deals(deals: Sequence[Deal]) -> tuple[Right, ...]:
 
 def judge(track: Track, listener: Listener, *, use: Use, now: datetime) -> Iterator[Finding]:
     """Give the findings on every question, in order, up to and with the first no."""
-    questions = (
-        _ask_owner,
-        _ask_role,
-        _ask_takedown,
-        _ask_territory,
-        _ask_period,
-        _ask_use,
-        _ask_published,
-    )
-    for ask in questions:
-        finding = ask(track, listener, use, now)
-        yield finding
-        if finding.fault is not None:
+    asked = _Asked(track, listener, use, now, _windows(track, listener.territory))
+    for question, ask, tell in _QUESTIONS:
+        fault = ask(asked)
+        yield Finding(question, tell(asked) if fault is None else fault.detail, fault)
+        if fault is not None:
             return
 
 
@@ -212,11 +207,12 @@ def grant_stream(
     requests get equal URLs, but never after the right ends. Raises TrackNotFound, RoleMayNot,
     TrackTakenDown, RightsMissing, SubscriptionTooLow and TrackNotReady.
     """
-    for finding in judge(track, listener, use=use, now=now):
-        if finding.fault is not None:
-            raise finding.fault
+    windows = _windows(track, listener.territory)
+    fault = _find_fault(_Asked(track, listener, use, now, windows))
+    if fault is not None:
+        raise fault
     wish = wish or Wish()
-    window, ends_at = _best_window(_windows(track, listener.territory), use, now)
+    window, ends_at = _best_window(windows, use, now)
     licensed = _quality(window)
     chosen = _choose(track, listener, wish, licensed)
     expires_at = urls_end_at(now)
@@ -237,8 +233,7 @@ def urls_end_at(now: datetime) -> datetime:
 
     At least ``URL_LIFE`` away, and rounded up to ``URL_ROUNDING``.
     """
-    step = URL_ROUNDING.total_seconds()
-    return datetime.fromtimestamp(-(-(now + URL_LIFE).timestamp() // step) * step, UTC)
+    return _round_up(now + URL_LIFE)
 
 
 def refusal_of(track: Track, listener: Listener, *, use: Use, now: datetime) -> LatheError | None:
@@ -246,8 +241,7 @@ def refusal_of(track: Track, listener: Listener, *, use: Use, now: datetime) -> 
 
     Whether it is published is not asked.
     """
-    found = judge(track, listener, use=use, now=now)
-    fault = next((finding.fault for finding in found if finding.fault is not None), None)
+    fault = _find_fault(_Asked(track, listener, use, now, _windows(track, listener.territory)))
     return None if isinstance(fault, TrackNotReady) else fault
 
 
@@ -259,103 +253,137 @@ def reach_of(
     return min(listener.plan_quality, _quality(window)), ends_at
 
 
-def next_turn(track: Track, *, now: datetime) -> datetime:
-    """Return until when equal requests for ``track`` have the same answer as ``now``."""
-    step = URL_ROUNDING.total_seconds()
+def next_turn(track: Track, territory: str | None, *, now: datetime) -> datetime:
+    """Return until when equal requests for ``track`` from there have the same answer as ``now``."""
     turns = [track.taken_down_at]
-    for right in track.metadata.rights:
-        for window in right.windows:
-            turns += [window.starts_at, window.ends_at]
+    for window in _windows(track, territory):
+        turns += [window.starts_at, window.ends_at]
     coming = [turn for turn in turns if turn is not None and turn > now]
-    return min([datetime.fromtimestamp(-(-now.timestamp() // step) * step, UTC), *coming])
+    return min([_round_up(now), *coming])
+
+
+@lru_cache(maxsize=16)
+def _rounded(step: int) -> datetime:
+    return datetime.fromtimestamp(step * _STEP_S, UTC)
+
+
+def _round_up(moment: datetime) -> datetime:
+    """Return the next moment that is a multiple of ``URL_ROUNDING``, or this one if it is."""
+    return _rounded(int(-(-moment.timestamp() // _STEP_S)))
 
 
 # --------------------------------------------------------------------------- the questions
 
 
-def _ask_owner(track: Track, listener: Listener, _: Use, __: datetime) -> Finding:
-    if track.owner is None:
-        return Finding(question="owner", told="a track of the catalogue")
-    if track.owner == listener.account_id:
-        return Finding(question="owner", told="the listener's own")
+class _Asked(NamedTuple):
+    """All that the questions are about; ``windows`` are those of the listener's territory."""
+
+    track: Track
+    listener: Listener
+    use: Use
+    now: datetime
+    windows: tuple[Window, ...]
+
+    @property
+    def place(self) -> str:
+        """Where the listener is, as it is told."""
+        return self.listener.territory or WORLDWIDE
+
+
+def _find_fault(asked: _Asked) -> LatheError | None:
+    for _, ask, _ in _QUESTIONS:
+        fault = ask(asked)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _ask_owner(asked: _Asked) -> LatheError | None:
+    track = asked.track
+    if track.owner is None or track.owner == asked.listener.account_id:
+        return None
     # To anybody else there is no such track.
-    told = "No track has this id."
-    return Finding(question="owner", told=told, fault=TrackNotFound(told, track=track.id))
+    return TrackNotFound("No track has this id.", track=track.id)
 
 
-def _ask_role(track: Track, listener: Listener, _: Use, __: datetime) -> Finding:
-    role = listener.role
+def _tell_owner(asked: _Asked) -> str:
+    return "a track of the catalogue" if asked.track.owner is None else "the listener's own"
+
+
+def _ask_role(asked: _Asked) -> LatheError | None:
+    role = asked.listener.role
     if role is None:
-        return Finding(question="role", told="a guest")
+        return None
     if not may(role, Action.STREAM):
-        told = f"The role {role} may not stream."
-        return Finding(
-            question="role", told=told, fault=RoleMayNot(told, role=role, action=Action.STREAM)
-        )
-    if role is Role.LABEL and listener.label != track.label:
+        return RoleMayNot(f"The role {role} may not stream.", role=role, action=Action.STREAM)
+    if role is Role.LABEL and asked.listener.label != asked.track.label:
         told = "A label streams what it delivered itself."
-        return Finding(
-            question="role", told=told, fault=RoleMayNot(told, role=role, action=Action.STREAM)
-        )
-    return Finding(question="role", told=f"{role} may stream")
+        return RoleMayNot(told, role=role, action=Action.STREAM)
+    return None
 
 
-def _ask_takedown(track: Track, _: Listener, __: Use, now: datetime) -> Finding:
-    since = track.taken_down_at
-    if since is None or now < since:
-        return Finding(question="takedown", told="not taken down")
+def _tell_role(asked: _Asked) -> str:
+    role = asked.listener.role
+    return "a guest" if role is None else f"{role} may stream"
+
+
+def _ask_takedown(asked: _Asked) -> LatheError | None:
+    since = asked.track.taken_down_at
+    if since is None or asked.now < since:
+        return None
     told = f"The track was taken down on {since:%Y-%m-%d at %H:%M} UTC."
-    fault = TrackTakenDown(told, track=track.id, taken_down_at=since.isoformat())
-    return Finding(question="takedown", told=told, fault=fault)
+    return TrackTakenDown(told, track=asked.track.id, taken_down_at=since.isoformat())
 
 
-def _ask_territory(track: Track, listener: Listener, _: Use, __: datetime) -> Finding:
-    territory = listener.territory
-    if _windows(track, territory):
-        return Finding(question="territory", told=f"licensed in {territory or WORLDWIDE}")
-    fault: LatheError
+def _ask_territory(asked: _Asked) -> LatheError | None:
+    territory, track_id = asked.listener.territory, asked.track.id
+    if asked.windows:
+        return None
     if territory is None:
-        told = "The track is not licensed worldwide."
-        fault = TerritoryUndetermined(told, track=track.id)
-    else:
-        told = f"The track is not licensed in {territory}."
-        fault = TerritoryNotLicensed(told, track=track.id, territory=territory)
-    return Finding(question="territory", told=told, fault=fault)
+        return TerritoryUndetermined("The track is not licensed worldwide.", track=track_id)
+    told = f"The track is not licensed in {territory}."
+    return TerritoryNotLicensed(told, track=track_id, territory=territory)
 
 
-def _ask_period(track: Track, listener: Listener, _: Use, now: datetime) -> Finding:
-    windows = _windows(track, listener.territory)
-    place = listener.territory or WORLDWIDE
-    if any(_is_open(window, now) for window in windows):
-        return Finding(question="period", told="within it")
-    fault: LatheError
-    coming = [each.starts_at for each in windows if each.starts_at is not None]
+def _ask_period(asked: _Asked) -> LatheError | None:
+    now, place, track_id = asked.now, asked.place, asked.track.id
+    if any(_is_open(window, now) for window in asked.windows):
+        return None
+    coming = [each.starts_at for each in asked.windows if each.starts_at is not None]
     later = min((moment for moment in coming if moment > now), default=None)
     if later is not None:
         told = f"The right in {place} begins on {later:%Y-%m-%d at %H:%M} UTC."
-        fault = RightNotBegun(told, track=track.id, territory=place, starts_at=_written(later))
-    else:
-        ended = max(each.ends_at for each in windows if each.ends_at is not None)
-        told = f"The right in {place} ended on {ended:%Y-%m-%d at %H:%M} UTC."
-        fault = RightEnded(told, track=track.id, territory=place, ended_at=_written(ended))
-    return Finding(question="period", told=told, fault=fault)
+        return RightNotBegun(told, track=track_id, territory=place, starts_at=_written(later))
+    ended = max(each.ends_at for each in asked.windows if each.ends_at is not None)
+    told = f"The right in {place} ended on {ended:%Y-%m-%d at %H:%M} UTC."
+    return RightEnded(told, track=track_id, territory=place, ended_at=_written(ended))
 
 
-def _ask_use(track: Track, listener: Listener, use: Use, now: datetime) -> Finding:
-    windows = _windows(track, listener.territory)
-    if any(_is_open(window, now) and use in window.uses for window in windows):
-        return Finding(question="use", told=f"licensed to {use}")
-    place = listener.territory or WORLDWIDE
-    told = f"The right in {place} does not allow to {use}."
-    fault = UseNotLicensed(told, track=track.id, territory=place, use=use)
-    return Finding(question="use", told=told, fault=fault)
+def _ask_use(asked: _Asked) -> LatheError | None:
+    use = asked.use
+    if any(_is_open(window, asked.now) and use in window.uses for window in asked.windows):
+        return None
+    told = f"The right in {asked.place} does not allow to {use}."
+    return UseNotLicensed(told, track=asked.track.id, territory=asked.place, use=use)
 
 
-def _ask_published(track: Track, _: Listener, __: Use, ___: datetime) -> Finding:
-    if track.renditions:
-        return Finding(question="published", told=f"at {len(track.renditions)} tiers")
-    told = "No rendition of it has been published."
-    return Finding(question="published", told=told, fault=TrackNotReady(told, track=track.id))
+def _ask_published(asked: _Asked) -> LatheError | None:
+    if asked.track.renditions:
+        return None
+    return TrackNotReady("No rendition of it has been published.", track=asked.track.id)
+
+
+_QUESTIONS: tuple[
+    tuple[str, Callable[[_Asked], LatheError | None], Callable[[_Asked], str]], ...
+] = (
+    ("owner", _ask_owner, _tell_owner),
+    ("role", _ask_role, _tell_role),
+    ("takedown", _ask_takedown, lambda _: "not taken down"),
+    ("territory", _ask_territory, lambda asked: f"licensed in {asked.place}"),
+    ("period", _ask_period, lambda _: "within it"),
+    ("use", _ask_use, lambda asked: f"licensed to {asked.use}"),
+    ("published", _ask_published, lambda asked: f"at {len(asked.track.renditions)} tiers"),
+)
 
 
 # --------------------------------------------------------------------------- windows and quality
@@ -382,9 +410,14 @@ def _quality(window: Window) -> Quality:
 
 
 def _best_window(
-    windows: Iterable[Window], use: Use, now: datetime
+    windows: Sequence[Window], use: Use, now: datetime
 ) -> tuple[Window, datetime | None]:
-    """Return the window that allows most now, and until when nothing less is allowed."""
+    """Return the window that allows most now, and until when nothing less is allowed.
+
+    One of them does allow the use now.
+    """
+    if len(windows) == 1:
+        return windows[0], windows[0].ends_at
     usable = [window for window in windows if use in window.uses]
     best = max((window for window in usable if _is_open(window, now)), key=_quality)
     as_good = [window for window in usable if _quality(window) >= _quality(best)]

@@ -5,7 +5,8 @@ body of a request may take its time, for a master may come over a bad line.
 """
 
 import re
-from asyncio import BaseTransport, TimerHandle, Transport
+from asyncio import BaseTransport, Task, TimerHandle, Transport
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -46,7 +47,8 @@ class QuickProtocol(HttpToolsProtocol):
     That is a GET request on a connection that is kept and that nothing else waits on. Head and
     body leave in one write. A player sends the same lines after the first with every request: what
     the parser made of them when they came in one piece, as all of a request, is ``known`` and is
-    not parsed again.
+    not parsed again, but where neither the entrance nor the fast path has the answer. What comes
+    while that is being found out is held back.
     """
 
     patience_s: float
@@ -65,6 +67,10 @@ class QuickProtocol(HttpToolsProtocol):
         self._begun = self._read = 0
         # What is known of a request that was taken for one to answer at once.
         self._visit: Visit | None = None
+        # A known request whose answer is being found, and what came since.
+        self._finding: Task[None] | None = None
+        self._held: list[bytes] = []
+        self._ends_then = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Take a connection."""
@@ -96,9 +102,13 @@ class QuickProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
+        if self._finding is not None:
+            self._held.append(data)
+            self.flow.pause_reading()
+            return
         since, begun = self._head_since, self._begun
         between = begun == self._read and self._entrance is not None
-        if between and self._answer_known(data):
+        if between and self._visit is None and self._answer_known(data):
             return
         super().data_received(data)
         if between and self._begun == self._read == begun + 1:
@@ -132,7 +142,7 @@ class QuickProtocol(HttpToolsProtocol):
         self._running = cycle
         if length > HEAD_MAX_BYTES:
             app = _refuse_head
-        elif self._may_be_quick(cycle):
+        elif self._may_be_quick(cycle) and not self._was_sought(cycle):
             app = partial(self._answer_soon, cycle, app)
         super()._start_asgi_task(cycle, app)
 
@@ -152,6 +162,10 @@ class QuickProtocol(HttpToolsProtocol):
         self._end_at_once(answer)
         cycle.response_started = cycle.response_complete = True
         return True
+
+    def _was_sought(self, cycle: RequestResponseCycle) -> bool:
+        visit = entered(cast(Scope, cycle.scope))
+        return visit is not None and visit.sought
 
     def _may_be_quick(self, cycle: RequestResponseCycle) -> bool:
         # Requests that wait behind one another take their turns in tasks of their own.
@@ -195,12 +209,43 @@ class QuickProtocol(HttpToolsProtocol):
             "client": self.client,
         }
         answer = self._entrance.recall(scope)
+        self._unset_keepalive_if_required()
+        if answer is not None:
+            self._end_at_once(answer)
+        else:
+            self._head_since = None
+            self._finding = self.loop.create_task(self._find(self._entrance, scope, data))
+            self.tasks.add(self._finding)
+            self._finding.add_done_callback(self.tasks.discard)
+        return True
+
+    async def _find(self, entrance: Entrance, scope: Scope, data: bytes) -> None:
+        """Answer a request that was known and not recalled; else let it be parsed after all."""
+        answer = None
+        # What is at fault is met again by the application, which tells of it.
+        with suppress(Exception):
+            answer = await entrance.find(scope)
+        self._finding = None
+        if self.transport.is_closing():
+            return
         if answer is None:
             self._visit = entered(scope)
-            return False
-        self._unset_keepalive_if_required()
-        self._end_at_once(answer)
-        return True
+            self._head_since = self.loop.time()
+            self.data_received(data)
+        else:
+            self._end_at_once(answer)
+        if self._ends_then:
+            self.shutdown()
+        elif self._held:
+            held, self._held = b"".join(self._held), []
+            self.flow.resume_reading()
+            self.data_received(held)
+
+    def shutdown(self) -> None:
+        """Close the connection as soon as what is being answered is."""
+        self._ends_then = self._finding is not None
+        if not self._ends_then:
+            super().shutdown()
 
     def _learn(self, data: bytes) -> None:
         """Remember what was made of all lines but the first, where nothing else has come."""

@@ -43,7 +43,7 @@ class Template:
     @property
     def size_bytes(self) -> int:
         """Bytes that it takes at most: deflated, it is no longer."""
-        return sum(2 * len(piece) + _BLOCK_BYTES for piece in self._pieces)
+        return 2 * sum(map(len, self._pieces)) + _BLOCK_BYTES * len(self._pieces)
 
     def fill(self, values: Sequence[bytes]) -> bytes:
         """Return the document with these values."""

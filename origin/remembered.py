@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from anyio import to_thread
@@ -87,17 +87,18 @@ class Batched(Generic[Key, Value]):
         self, load: Callable[[Collection[Key]], Mapping[Key, Value]], *, most: int = 64
     ) -> None:
         self._load, self._most = load, most
-        self._asked: dict[Key, asyncio.Future[Value | None]] = {}
+        self._asked: dict[Key, list[asyncio.Future[Value | None]]] = {}
         self._runner: asyncio.Task[None] | None = None
 
     async def get(self, key: Key) -> Value | None:
         """Return what is loaded of a key. Raises what ``load`` raises."""
-        future = self._asked.get(key)
-        if future is None:
-            future = self._asked[key] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        # One for each who asks: whoever is cancelled leaves it to the others.
+        future: asyncio.Future[Value | None] = loop.create_future()
+        self._asked.setdefault(key, []).append(future)
         if self._runner is None:
-            self._runner = asyncio.create_task(self._run())
-        return await asyncio.shield(future)
+            self._runner = loop.create_task(self._run())
+        return await future
 
     async def _run(self) -> None:
         try:
@@ -108,14 +109,15 @@ class Batched(Generic[Key, Value]):
         finally:
             self._runner = None
 
-    async def _answer(self, batch: Mapping[Key, "asyncio.Future[Value | None]"]) -> None:
+    async def _answer(self, batch: Mapping[Key, "list[asyncio.Future[Value | None]]"]) -> None:
         try:
             found = await to_thread.run_sync(self._load, list(batch))
         except Exception as fault:
-            for future in batch.values():
-                future.set_exception(fault)
-                # Whoever asked may be gone by now.
-                future.exception()
+            for future in chain.from_iterable(batch.values()):
+                if not future.done():
+                    future.set_exception(fault)
             return
-        for key, future in batch.items():
-            future.set_result(found.get(key))
+        for key, futures in batch.items():
+            for future in futures:
+                if not future.done():
+                    future.set_result(found.get(key))

@@ -246,7 +246,7 @@ class FastManifests:
                 times=write_times(grant.expires_at, grant.refresh_after),
                 prefixes=tuple(f"/{track.id}/{each.id}/" for each in grant.renditions),
                 since=now,
-                until=next_turn(track, now=now),
+                until=next_turn(track, listener.territory, now=now),
             )
             if len(known.grants) >= _GRANTS_OF_A_TRACK:
                 known.grants.clear()

@@ -20,11 +20,15 @@ from origin.visit import Visit, enter, entered
 
 
 class Echo(Entrance):
-    """Tells what it was asked; what begins with /s is answered from memory."""
+    """Tells what it was asked.
+
+    What begins with /s is answered from memory, and what begins with /f is found after a while.
+    """
 
     def __init__(self) -> None:
         super().__init__(cast(Any, None), OriginMeasures(CollectorRegistry(), ()))
         self.recalled = 0
+        self.sought: list[str] = []
 
     def recall(self, scope: Scope) -> Answer | None:
         assert entered(scope) is None
@@ -32,6 +36,20 @@ class Echo(Entrance):
         if not scope["path"].startswith("/s"):
             return None
         self.recalled += 1
+        return self._answer(scope)
+
+    async def find(self, scope: Scope) -> Answer | None:
+        self.sought.append(scope["path"])
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if scope["path"] == "/fault":
+            raise ValueError("nobody knows")
+        visit = entered(scope) or Visit(told={})
+        enter(scope, visit)
+        visit.sought = True
+        return self._answer(scope) if scope["path"].startswith("/f") else None
+
+    def _answer(self, scope: Scope) -> Answer:
         body = tell(scope)
         return Answer(200, [(b"content-length", str(len(body)).encode())], body)
 
@@ -83,8 +101,13 @@ class Wire:
         """Go on reading."""
 
 
-async def talk(pieces: Sequence[bytes], *, remembers: bool) -> tuple[bytes, bool, int]:
-    """Return what is answered to pieces that come one by one, and how much of it from memory."""
+async def talk(
+    pieces: Sequence[bytes], *, remembers: bool, turns: int = 12, ends: bool = False
+) -> tuple[bytes, bool, Echo]:
+    """Return what is answered to pieces that come one by one, each so many turns after another.
+
+    And whether the connection is closed then. With ``ends`` the server ends at the last one.
+    """
     echo, wire = Echo(), Wire()
     kind = build_protocol(patience_s=60)
     config = uvicorn.Config(
@@ -99,16 +122,23 @@ async def talk(pieces: Sequence[bytes], *, remembers: bool) -> tuple[bytes, bool
         if not remembers:
             kind.known.clear()
         protocol.data_received(piece)
-        for _ in range(6):
+        for _ in range(0 if ends and piece is pieces[-1] else turns):
             await asyncio.sleep(0)
+    if ends:
+        protocol.shutdown()
+    for _ in range(12 * len(pieces)):
+        await asyncio.sleep(0)
+    closed = wire.closed
     protocol.connection_lost(None)
-    return wire.taken, wire.closed, echo.recalled
+    return wire.taken, closed, echo
 
 
 LINES = st.builds(
     lambda method, path, query, version: f"{method} {path}{query} {version}".encode(),
     st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "get"]),
-    st.sampled_from(["/s/a", "/s/b~c", "/v1/x", "//s", "/s/%41", "/", "*", "http://h/s"]),
+    st.sampled_from(
+        ["/s/a", "/s/b~c", "/f/a", "/f/b", "/v1/x", "//s", "/s/%41", "/", "*", "http://h/s"]
+    ),
     st.sampled_from(["", "?", "?t=1.k.s.x", "?a=%20&b", "?a#b"]),
     st.sampled_from(["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0"]),
 )
@@ -152,16 +182,23 @@ def conversations(draw: st.DrawFn) -> list[bytes]:
 SAME = b"\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n"
 
 
-@given(pieces=conversations())
-@example(pieces=[b"GET /s/a HTTP/1.1" + SAME, b"GET /s/b HTTP/1.1" + SAME])
-@example(pieces=[b"GET /s/a HTTP/1.1" + SAME, b"GET /v1/x HTTP/1.1" + SAME])
-@example(pieces=[b"GET /s/a HTTP/1.1\r\n\r\n", b"GET /s/b HTTP/1.1\r\n", b"\r\n"])
-def test_what_is_known_is_answered_alike(pieces: list[bytes]) -> None:
-    knowing = asyncio.run(talk(pieces, remembers=True))
-    assert knowing == asyncio.run(talk(pieces, remembers=False))
+@given(pieces=conversations(), turns=st.sampled_from([0, 1, 3, 12]))
+@example(pieces=[b"GET /s/a HTTP/1.1" + SAME, b"GET /s/b HTTP/1.1" + SAME], turns=12)
+@example(pieces=[b"GET /s/a HTTP/1.1" + SAME, b"GET /v1/x HTTP/1.1" + SAME], turns=12)
+@example(pieces=[b"GET /s/a HTTP/1.1\r\n\r\n", b"GET /s/b HTTP/1.1\r\n", b"\r\n"], turns=12)
+@example(pieces=[b"GET /f/%d HTTP/1.1" % number + SAME for number in range(5)], turns=1)
+@example(pieces=[b"GET /v1/%d HTTP/1.1" % number + SAME for number in range(5)], turns=1)
+@example(pieces=[b"GET /fault HTTP/1.1" + SAME for _ in range(3)], turns=0)
+def test_what_is_known_is_answered_alike(pieces: list[bytes], turns: int) -> None:
+    taken, closed, echo = asyncio.run(talk(pieces, remembers=True, turns=turns))
+    other_taken, other_closed, other = asyncio.run(talk(pieces, remembers=False, turns=turns))
+    assert (taken, closed) == (other_taken, other_closed)
+    if turns == 12:
+        assert echo.recalled == other.recalled
 
 
-def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["s", "f"])
+def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     parsed = []
     usual = QuickProtocol.on_message_begin
 
@@ -170,8 +207,27 @@ def test_what_is_known_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> N
         usual(protocol)
 
     monkeypatch.setattr(QuickProtocol, "on_message_begin", begin)
-    pieces = [f"GET /s/{number} HTTP/1.1".encode() + SAME for number in range(10)]
-    answered, _, recalled = asyncio.run(talk(pieces, remembers=True))
-    assert (recalled, len(parsed)) == (10, 1)
+    pieces = [f"GET /{path}/{number} HTTP/1.1".encode() + SAME for number in range(10)]
+    answered, _, echo = asyncio.run(talk(pieces, remembers=True))
+    assert (echo.recalled, len(echo.sought), len(parsed)) == (
+        (10, 0, 1) if path == "s" else (0, 10, 1)
+    )
     assert answered.count(b"HTTP/1.1 200") == 10
-    assert b"'/s/9'" in answered
+    assert f"'/{path}/9'".encode() in answered
+
+
+def test_what_was_not_found_is_not_sought_again() -> None:
+    pieces = [f"GET /v1/{number} HTTP/1.1".encode() + SAME for number in range(5)]
+    answered, _, echo = asyncio.run(talk(pieces, remembers=True))
+    assert answered.count(b"HTTP/1.1 200") == 5
+    assert echo.sought == [f"/v1/{number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("path", ["f", "v1"])
+def test_a_server_that_ends_answers_what_it_is_finding(path: str) -> None:
+    pieces = [f"GET /{path}/{number} HTTP/1.1".encode() + SAME for number in range(3)]
+    answered, closed, _ = asyncio.run(talk(pieces, remembers=True))
+    assert (answered.count(b"HTTP/1.1 200"), closed) == (3, False)
+    answered, closed, echo = asyncio.run(talk(pieces, remembers=True, ends=True))
+    assert (answered.count(b"HTTP/1.1 200"), closed) == (3, True)
+    assert echo.sought == [f"/{path}/{number}" for number in range(3)]
