@@ -104,9 +104,10 @@ class Wire:
 async def talk(
     pieces: Sequence[bytes], *, remembers: bool, turns: int = 12, ends: bool = False
 ) -> tuple[bytes, bool, Echo]:
-    """Return what is answered to pieces that come one by one, each so many turns after another.
+    """Return what is answered to pieces that come one by one, so many turns after one another.
 
-    And whether the connection is closed then. With ``ends`` the server ends at the last one.
+    The first has time enough to be answered. And whether the connection is closed then. With
+    ``ends`` the server ends at the last one.
     """
     echo, wire = Echo(), Wire()
     kind = build_protocol(patience_s=60)
@@ -116,13 +117,14 @@ async def talk(
     config.load()
     protocol: QuickProtocol = kind(config=config, server_state=ServerState(), app_state={})
     protocol.connection_made(cast(Any, wire))
-    for piece in pieces:
+    for place, piece in enumerate(pieces):
         if wire.closed:
             break
         if not remembers:
             kind.known.clear()
         protocol.data_received(piece)
-        for _ in range(0 if ends and piece is pieces[-1] else turns):
+        last = place + 1 == len(pieces)
+        for _ in range(0 if ends and last else turns if place else 12):
             await asyncio.sleep(0)
     if ends:
         protocol.shutdown()
