@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,5 +102,5 @@ def _all_cpu_s(pids: Sequence[int]) -> dict[int, float]:
 
 def cpu_s(pid: int) -> float:
     """Return the CPU that a process has used, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    # The clock of another process, as clock_getcpuclockid (POSIX) names it on Linux.
+    return time.clock_gettime(~pid << 3 | 2)
