@@ -10,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -94,7 +93,7 @@ def _tell_licences() -> None:
                 track="trk_01m7xr1t6zb8nnjmj4egqn9p18",
                 rendition="flac-2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f2f",
                 tier="flac",
-                count=21,
+                chunk_count=21,
                 until=terms.expires_at,
                 key=wrapper.unwrap(each),
             )
@@ -188,8 +187,7 @@ def _tell_worker(plant: Plant, key_id: str) -> None:
 
 def _own_key(known: StoredContentKey, wrapper: KeyWrapper) -> StoredContentKey:
     wrapped = wrapper.wrap(make_content_key())
-    return replace(
-        known,
+    return known._replace(
         id=ContentKeyId(wrapped.id),
         kek=wrapped.kek,
         wrapped=wrapped.wrapped,

@@ -1,6 +1,5 @@
 """Asking servers with wrk, and what their answers cost them of their own CPU."""
 
-import os
 import re
 import subprocess
 import time

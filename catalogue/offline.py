@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 from catalogue.nouns import AccountId, Quality, RenditionId, TrackId
 from catalogue.quality import QualityPolicy
@@ -183,8 +183,7 @@ class Standing(StrEnum):
     REVOKED = "revoked"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredContentKey:
+class StoredContentKey(NamedTuple):
     """A content key, wrapped: protection.content_keys has its form.
 
     It seals one rendition of one track in one form, for every device, or for the ``device_id``
@@ -198,10 +197,14 @@ class StoredContentKey:
     quality: Quality
     device_id: DeviceId | None
     kek: str
-    wrapped: bytes = field(repr=False)
-    count: int
+    wrapped: bytes
+    chunk_count: int
     size_bytes: int
     form: Form = Form.SEALED
+
+    def __repr__(self) -> str:
+        """Return what may be shown: not the key, though it is wrapped."""
+        return f"StoredContentKey({self.id!r}, {self.track_id!r}, {self.rendition_id!r})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,6 +29,8 @@ _KNOWN_BYTES, _LONGEST_KNOWN = 16 << 20, 4 << 10
 # What this matches means the same to every reader: nothing in it is escaped or may be left out.
 _LINE = re.compile(rb"GET (/[A-Za-z0-9][A-Za-z0-9._~/-]*)(?:\?([A-Za-z0-9._~=&,-]*))? HTTP/1\.1")
 
+# To copy less than this costs less than a second piece.
+_LARGE_BYTES = 32 << 10
 # Headers that tell of more than a head.
 _OF_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
 
@@ -268,8 +270,13 @@ class QuickProtocol(HttpToolsProtocol):
         head: list[bytes | memoryview] = [STATUS_LINE[answer.status]]
         for name, value in (*self.server_state.default_headers, *answer.headers):
             head += (name, b": ", value, b"\r\n")
-        head += (b"\r\n", answer.body)
-        self.transport.write(b"".join(head))
+        head.append(b"\r\n")
+        if len(answer.body) < _LARGE_BYTES:
+            head.append(answer.body)
+            self.transport.write(b"".join(head))
+        else:
+            # They leave together all the same, and nothing large is copied for it.
+            self.transport.writelines((b"".join(head), answer.body))
 
     def _end_at_once(self, answer: Answer) -> None:
         self._write(answer)

@@ -22,7 +22,7 @@ def rewrap_all(
 
     def wrap(key: StoredContentKey) -> StoredContentKey:
         content_key = wrapper.unwrap(key)
-        return replace(key, kek=wrapper.kek, wrapped=wrapper.wrap(content_key).wrapped)
+        return key._replace(kek=wrapper.kek, wrapped=wrapper.wrap(content_key).wrapped)
 
     done, after = 0, ""
     while page := keys.wrapped_otherwise(wrapper.kek, after=after, limit=_PAGE):

@@ -256,14 +256,15 @@ class _Signing:
     ) -> str:
         """Return the licence for the tracks of some keys."""
         parts, device = self._parts, self._device
+        unwrap = parts.wrapper.unwrap
         tracks = [
             LicensedTrack(
-                track=key.track_id,
-                rendition=key.rendition_id,
-                tier=key.tier,
-                count=key.count,
-                until=verdicts[key.id].until,
-                key=parts.wrapper.unwrap(key),
+                key.track_id,
+                key.rendition_id,
+                key.tier,
+                key.chunk_count,
+                verdicts[key.id].until,
+                unwrap(key),
             )
             for key in keys
         ]

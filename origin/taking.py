@@ -1,7 +1,7 @@
 """What is taken onto a device: the tracks that are meant, and a content key for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from catalogue import errors
@@ -123,9 +123,9 @@ def _make_key(
         device_id=device_id if policy.sealed_for is SealedFor.DEVICE else None,
         kek=wrapped.kek,
         wrapped=wrapped.wrapped,
-        count=len(rendition.chunks),
+        chunk_count=len(rendition.chunks),
         size_bytes=0,
         form=form,
     )
     made = sealed_objects(rendition, key).values()
-    return replace(key, size_bytes=sum(each.size_bytes for each in made))
+    return key._replace(size_bytes=sum(each.size_bytes for each in made))

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -45,14 +45,13 @@ _SEED_BYTES, _SET_KEY_BYTES = 32, 32
 _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LicensedTrack:
+class LicensedTrack(NamedTuple):
     """One track of a licence: which rendition of it, sealed with which key, and until when."""
 
     track: str
     rendition: str
     tier: str
-    count: int
+    chunk_count: int
     until: datetime
     key: ContentKey
 
@@ -108,7 +107,7 @@ class Licence:
             track=entry["track"],
             rendition=entry["rendition"],
             tier=entry["tier"],
-            count=entry["count"],
+            chunk_count=entry["count"],
             until=_instant(entry["exp"]),
             key=ContentKey(key_id, secret),
         )
@@ -213,7 +212,7 @@ def _list(track: LicensedTrack, set_key: bytes) -> dict[str, Any]:
         "track": track.track,
         "rendition": track.rendition,
         "tier": track.tier,
-        "count": track.count,
+        "count": track.chunk_count,
         "exp": _seconds(track.until),
         "kid": track.key.id,
         "key": encode_bytes(aes_key_wrap(set_key, track.key.secret)),

@@ -20,7 +20,7 @@ LICENSED = LicensedTrack(
     track=TRACK,
     rendition=RENDITION,
     tier="aac-256",
-    count=3,
+    chunk_count=3,
     until=MIDDAY + timedelta(days=20),
     key=KEY,
 )

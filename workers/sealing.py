@@ -52,7 +52,11 @@ def _sealing(key: StoredContentKey, content_key: ContentKey) -> Make:
     def make(name: str, data: bytes) -> tuple[str, bytes | bytearray]:
         own = sealed_name(name)
         place = place_of(
-            own, track=key.track_id, rendition=key.rendition_id, tier=key.tier, count=key.count
+            own,
+            track=key.track_id,
+            rendition=key.rendition_id,
+            tier=key.tier,
+            count=key.chunk_count,
         )
         return own, sealer.seal(place, data)
 

@@ -168,7 +168,7 @@ def _columns(key: StoredContentKey) -> dict[str, Any]:
         "owner": owner_of(key.form, key.device_id),
         "kek": key.kek,
         "wrapped": key.wrapped,
-        "count": key.count,
+        "count": key.chunk_count,
         "size_bytes": key.size_bytes,
     }
 
@@ -182,15 +182,15 @@ def build_key(row: Row[Any]) -> StoredContentKey:
     key_id, track_id, rendition_id, tier, quality, owner, kek, wrapped, count, size_bytes = row[:10]
     form, _, whose = owner.rpartition(":")
     return StoredContentKey(
-        id=key_id,
-        track_id=track_id,
-        rendition_id=rendition_id,
-        tier=tier,
-        quality=_QUALITIES[quality],
-        device_id=whose or None,
-        form=_FORMS[form],
-        kek=kek,
-        wrapped=bytes(wrapped),
-        count=count,
-        size_bytes=size_bytes,
+        key_id,
+        track_id,
+        rendition_id,
+        tier,
+        _QUALITIES[quality],
+        whose or None,
+        kek,
+        bytes(wrapped),
+        count,
+        size_bytes,
+        _FORMS[form],
     )

@@ -248,13 +248,13 @@ class Shelf:
 
     def _open_pieces(self, kept: Kept, track: LicensedTrack) -> Iterator[bytes]:
         sealer = Sealer(track.key)
-        for name in ("init.lso", *(f"{index:05d}.lso" for index in range(track.count))):
+        for name in ("init.lso", *(f"{index:05d}.lso" for index in range(track.chunk_count))):
             place = place_of(
                 name,
                 track=track.track,
                 rendition=track.rendition,
                 tier=track.tier,
-                count=track.count,
+                count=track.chunk_count,
             )
             try:
                 sealed = (kept.folder / name).read_bytes()

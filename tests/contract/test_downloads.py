@@ -1,7 +1,6 @@
 """What downloads and content keys promise: see catalogue.offline."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -59,7 +58,7 @@ class Shelf:
             device_id=device,
             kek="k1",
             wrapped=bytes([key]) * 61,
-            count=len(rendition.chunks),
+            chunk_count=len(rendition.chunks),
             size_bytes=5000,
         )
 
@@ -263,7 +262,7 @@ def test_keys_are_wrapped_anew_in_pages(shelf: Shelf) -> None:
     keys = shelf.keep(0, 1, 2)
     first = shelf.keys.wrapped_otherwise("k2", after="", limit=2)
     assert first == keys[:2]
-    shelf.keys.rewrap([replace(key, kek="k2", wrapped=b"anew") for key in first])
+    shelf.keys.rewrap([key._replace(kek="k2", wrapped=b"anew") for key in first])
     assert shelf.keys.wrapped_otherwise("k2", after="", limit=9) == keys[2:]
     assert shelf.keys.wrapped_otherwise("k2", after=keys[2].id, limit=9) == []
     shelf.keys.finish(keys[0].id, now=LATER)
@@ -288,12 +287,12 @@ def test_sealed_objects_are_no_orphans(shelf: Shelf) -> None:
 @pytest.mark.parametrize("device", [None, DEVICE])
 def test_each_form_has_a_key_of_its_own(shelf: Shelf, device: DeviceId | None) -> None:
     wanted = [
-        replace(shelf.want(0, key=n, device=device), form=form) for n, form in enumerate(Form, 1)
+        shelf.want(0, key=n, device=device)._replace(form=form) for n, form in enumerate(Form, 1)
     ]
     found = [shelf.keys.keys([each], now=NOON)[each.track_id, each.rendition_id] for each in wanted]
     assert found == wanted
     assert [shelf.keys.claim(each.id, now=NOON, until=LATER) for each in wanted] == wanted
-    again = [replace(each, id=ContentKeyId("f" * 32)) for each in wanted]
+    again = [each._replace(id=ContentKeyId("f" * 32)) for each in wanted]
     for known, each in zip(found, again, strict=True):
         assert shelf.keys.keys([each], now=NOON) == {(known.track_id, known.rendition_id): known}
     # What is a device's own goes with it, in every form.
@@ -304,9 +303,9 @@ def test_each_form_has_a_key_of_its_own(shelf: Shelf, device: DeviceId | None) -
 
 def test_keys_that_are_shared_are_found_by_track(shelf: Shelf) -> None:
     keys = [
-        replace(shelf.want(0, key=1), form=Form.CENC),
-        replace(shelf.want(1, key=2), form=Form.CENC),
-        replace(shelf.want(0, key=3, device=DEVICE), form=Form.CENC),
+        shelf.want(0, key=1)._replace(form=Form.CENC),
+        shelf.want(1, key=2)._replace(form=Form.CENC),
+        shelf.want(0, key=3, device=DEVICE)._replace(form=Form.CENC),
         shelf.want(0, key=4),
     ]
     for key in keys:
@@ -329,7 +328,7 @@ def test_some_of_what_is_kept_is_read_alone(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("form", Form)
 def test_sealed_objects_have_names_of_their_own(shelf: Shelf, form: Form) -> None:
-    key = replace(shelf.want(0, key=7), form=form)
+    key = shelf.want(0, key=7)._replace(form=form)
     assert key_of_sealed(sealed_rendition(key)) == key.id
     assert sealed_rendition(key).startswith(f"{form}-")
     assert key_of_sealed(RenditionId("aac-256-00")) is None

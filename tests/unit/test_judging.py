@@ -46,7 +46,7 @@ def key(track: Track, quality: Quality = Quality.LOSSLESS) -> StoredContentKey:
         device_id=None,
         kek="k",
         wrapped=b"",
-        count=1,
+        chunk_count=1,
         size_bytes=1,
     )
 

@@ -56,7 +56,7 @@ def _store(wrapped: WrappedKey) -> StoredContentKey:
         device_id=None,
         kek=wrapped.kek,
         wrapped=wrapped.wrapped,
-        count=1,
+        chunk_count=1,
         size_bytes=1,
     )
 
