@@ -4,10 +4,11 @@ Who is slow is waited for within bounds: for a request's head, and for an answer
 body of a request may take its time, for a master may come over a bad line.
 """
 
+import logging
 import re
 from asyncio import BaseTransport, Task, TimerHandle, Transport
-from contextlib import suppress
 from functools import partial
+from socket import MSG_DONTWAIT, MSG_MORE, socket
 from typing import Any, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,9 +19,12 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from origin.entrance import Entrance
+from origin.fast.held import HeldPart
 from origin.fast.http import Answer, Headers, send_answer
 from origin.remembered import Remembered
 from origin.visit import Visit, enter, entered
+
+log = logging.getLogger(__name__)
 
 HEAD_MAX_BYTES = 64 << 10
 """Longest head of a request: RFC 6585 has 431 for what is longer."""
@@ -72,18 +76,27 @@ class QuickProtocol(HttpToolsProtocol):
         # A known request whose answer is being found, and what came since.
         self._finding: Task[None] | None = None
         self._held: list[bytes] = []
+        # The transport's own socket, to send files by.
+        self._wire: socket | None = None
         self._ends_then = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Take a connection."""
         # uvloop's is one in all but its ancestry.
         super().connection_made(cast(Transport, transport))
+        own = transport.get_extra_info("socket")
+        if own is not None:
+            self._wire = socket(own.family, own.type, own.proto, fileno=own.fileno())
         self._looks = self.loop.call_later(self.patience_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of a connection."""
         self._looks.cancel()
         self._tell_running()
+        if self._wire is not None:
+            # It is the transport's to close.
+            self._wire.detach()
+            self._wire = None
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -108,10 +121,12 @@ class QuickProtocol(HttpToolsProtocol):
             self._held.append(data)
             self.flow.pause_reading()
             return
+        if not (self._begun == self._read and self._answer_known(data)):
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         since, begun = self._head_since, self._begun
         between = begun == self._read and self._entrance is not None
-        if between and self._visit is None and self._answer_known(data):
-            return
         super().data_received(data)
         if between and self._begun == self._read == begun + 1:
             self._learn(data)
@@ -224,16 +239,18 @@ class QuickProtocol(HttpToolsProtocol):
     async def _find(self, entrance: Entrance, scope: Scope, data: bytes) -> None:
         """Answer a request that was known and not recalled; else let it be parsed after all."""
         answer = None
-        # What is at fault is met again by the application, which tells of it.
-        with suppress(Exception):
+        try:
             answer = await entrance.find(scope)
+        except Exception:
+            # The application has another way to the answer.
+            log.exception("what is known of a request did not help to answer it")
         self._finding = None
         if self.transport.is_closing():
             return
         if answer is None:
             self._visit = entered(scope)
             self._head_since = self.loop.time()
-            self.data_received(data)
+            self._parse(data)
         else:
             self._end_at_once(answer)
         if self._ends_then:
@@ -271,12 +288,33 @@ class QuickProtocol(HttpToolsProtocol):
         for name, value in (*self.server_state.default_headers, *answer.headers):
             head += (name, b": ", value, b"\r\n")
         head.append(b"\r\n")
-        if len(answer.body) < _LARGE_BYTES:
-            head.append(answer.body)
+        body = answer.body
+        if isinstance(body, HeldPart):
+            self._send(b"".join(head), body)
+        elif len(body) < _LARGE_BYTES:
+            head.append(body)
             self.transport.write(b"".join(head))
         else:
             # They leave together all the same, and nothing large is copied for it.
-            self.transport.writelines((b"".join(head), answer.body))
+            self.transport.writelines((b"".join(head), body))
+
+    def _send(self, head: bytes, body: HeldPart) -> None:
+        """Let the kernel send a body by itself; what is not taken at once, as all others are."""
+        rest, wire = body, self._wire
+        # What was written before goes first.
+        if wire is not None and not self.transport.get_write_buffer_size():
+            try:
+                head = head[wire.send(head, MSG_MORE | MSG_DONTWAIT) :]
+                rest = body if head else body.send(wire.fileno())
+            except BlockingIOError:
+                pass
+            except OSError:
+                # Nobody is there any more.
+                self.transport.abort()
+                return
+        left = [piece for piece in (head, rest.read()) if piece]
+        if left:
+            self.transport.writelines(left)
 
     def _end_at_once(self, answer: Answer) -> None:
         self._write(answer)

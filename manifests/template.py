@@ -29,21 +29,18 @@ class Template:
     """What stays the same of a document, in pieces, and which value stands before each but one.
 
     ``values`` are the prefixes in the order of the manifest's renditions, and then the times when
-    the URLs end and when they are to be fetched anew.
+    the URLs end and when they are to be fetched anew. ``size_bytes`` is what it takes at most:
+    deflated, it is no longer.
     """
 
     def __init__(self, pieces: Sequence[bytes], slots: Sequence[int]) -> None:
         self._pieces, self._slots = tuple(pieces), tuple(slots)
+        self.size_bytes = 2 * sum(map(len, pieces)) + _BLOCK_BYTES * len(pieces)
 
     @cached_property
     def _deflated(self) -> tuple[bytes, ...]:
         # Most players take what is packed or never do; so it is made when one asks first.
         return tuple(map(_deflate, self._pieces))
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes that it takes at most: deflated, it is no longer."""
-        return 2 * sum(map(len, self._pieces)) + _BLOCK_BYTES * len(self._pieces)
 
     def fill(self, values: Sequence[bytes]) -> bytes:
         """Return the document with these values."""

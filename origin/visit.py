@@ -16,12 +16,14 @@ class Visit:
     ``told`` is what lines of the log about it carry, ``headers`` go with its answer, ``route`` is
     the pattern of the path that answers it, and ``streams`` are quality and plan of those that
     begin with it. ``admitted`` is whether it has been counted, ``refused`` why it was too many.
+    ``asked`` is what it was read as, where that has been tried and it was written plainly.
     """
 
     told: dict[str, str]
     route: str = ""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     sought: bool = False
+    asked: object = None
     admitted: bool = False
     refused: TooManyRequests | None = None
     streams: list[tuple[str, str]] = field(default_factory=list)

@@ -7,6 +7,7 @@ from starlette.types import Scope
 
 from catalogue.nouns import RenditionId, StoredObject, TrackId
 from origin.chunks import OBJECT_PATH, token_of_query
+from origin.fast.held import Body, cut, hold
 from origin.fast.http import Answer, Headers, names, read_headers
 from origin.objects import ObjectAnswer, plan_answer
 from origin.remembered import Collapsed, Remembered
@@ -40,7 +41,7 @@ class FastChunks:
     def __init__(self, parts: Services, capacity_bytes: int) -> None:
         self._parts = parts
         self._largest_bytes = capacity_bytes // _SHARE
-        self._bodies: Remembered[_Place, bytes] = Remembered(capacity_bytes, len)
+        self._bodies: Remembered[_Place, Body] = Remembered(capacity_bytes, len)
         self._plain: Remembered[_Place, Headers] = Remembered(1 << 16)
         self._reading: Collapsed[_Span, bytes] = Collapsed()
         self._loading: Collapsed[RenditionId, object] = Collapsed()
@@ -72,7 +73,7 @@ class FastChunks:
         if not asked.headers:
             if asked.stored.size_bytes > self._largest_bytes:
                 return None
-            body = await self._read(asked, 0, asked.stored.size_bytes)
+            body = hold(await self._read(asked, 0, asked.stored.size_bytes))
             self._bodies.put((asked.rendition, asked.stored.name), body)
             return self._answer(asked, body)
         plan = self._plan(asked)
@@ -117,11 +118,11 @@ class FastChunks:
             parts.measures.see_stream(session, rendition_id, known.rendition.tier.name)
         return _Asked(rendition, stored, headers)
 
-    def _answer(self, asked: _Asked, body: bytes) -> Answer:
+    def _answer(self, asked: _Asked, body: Body) -> Answer:
         if asked.headers:
             plan = self._plan(asked)
             start, end = plan.span or (0, 0)
-            return Answer(plan.status, _encode(plan.headers), memoryview(body)[start:end])
+            return Answer(plan.status, _encode(plan.headers), cut(body, start, end))
         place = asked.rendition, asked.stored.name
         headers = self._plain.get(place)
         if headers is None:

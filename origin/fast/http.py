@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from starlette.types import Scope, Send
 
+from origin.fast.held import Body, HeldPart
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -13,14 +15,15 @@ class Answer(NamedTuple):
 
     status: int
     headers: Headers
-    body: bytes | memoryview
+    body: Body | memoryview
 
 
 async def send_answer(answer: Answer, send: Send) -> None:
     """Send an answer."""
     start = {"status": answer.status, "headers": answer.headers}
     await send({"type": "http.response.start", **start})
-    await send({"type": "http.response.body", "body": answer.body})
+    body = answer.body.read() if isinstance(answer.body, HeldPart) else answer.body
+    await send({"type": "http.response.body", "body": body})
 
 
 def read_headers(scope: Scope, wanted: frozenset[bytes]) -> dict[bytes, bytes] | None:

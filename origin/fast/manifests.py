@@ -6,6 +6,7 @@ What is remembered is forgotten as soon as it is heard that it changed, and afte
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from anyio import to_thread
@@ -68,7 +69,7 @@ class FastManifests:
         self._reader, self._callers = Reader(), KnownCallers(parts)
         self._tracks: Remembered[str, _KnownTrack] = Remembered(_TRACKS)
         self._templates: Remembered[tuple[object, ...], Template] = Remembered(
-            _TEMPLATES_BYTES, lambda template: template.size_bytes
+            _TEMPLATES_BYTES, attrgetter("size_bytes")
         )
         self._loading: Collapsed[tuple[str, int], tuple[Track, AlbumPlace | None]] = Collapsed()
         self._briefs = Batched(self._load_briefs)
@@ -81,7 +82,8 @@ class FastManifests:
         Raises why the listener may not hear the track.
         """
         self._hear()
-        asked = self._reader.read(scope)
+        visit = visit_of(scope)
+        asked = visit.asked = self._reader.read(scope)
         if asked is None:
             return None
         parts, now = self._parts, self._parts.now()
@@ -89,7 +91,7 @@ class FastManifests:
         known = self._recall_track(asked.track_id, now)
         if listener is None or known is None:
             return None
-        visit, who = visit_of(scope), self._callers.name(listener, asked)
+        who = self._callers.name(listener, asked)
         visit.route = _ROUTES[asked.face]
         if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
             return None
@@ -110,14 +112,16 @@ class FastManifests:
         track.
         """
         self._hear()
-        asked, parts = self._reader.read(scope), self._parts
-        if asked is None:
+        visit, parts = visit_of(scope), self._parts
+        # As a rule it has been read to be recalled.
+        asked = visit.asked or self._reader.read(scope)
+        if not isinstance(asked, Asked):
             return None
         parts.measures.count_cache("manifests", hit=False)
         listener = self._callers.recall(asked, parts.now()) or await self._callers.learn(asked)
         if listener is None:
             return None
-        visit, who = visit_of(scope), self._callers.name(listener, asked)
+        who = self._callers.name(listener, asked)
         visit.route = _ROUTES[asked.face]
         if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
             await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)

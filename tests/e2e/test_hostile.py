@@ -159,6 +159,27 @@ def test_who_takes_an_answer_slowly_gets_all_of_it(plant: Plant, player: Listene
     assert answer.partition(b"\r\n\r\n")[2] == expected
 
 
+def test_who_takes_many_answers_slowly_gets_all_of_them(plant: Plant, player: Listener) -> None:
+    path = chunk_url(player).removeprefix(plant.url)
+    expected = player.client.get(chunk_url(player)).content
+    asked = f"GET {path} HTTP/1.1\r\nHost: origin\r\n\r\n".encode()
+    part = f"GET {path} HTTP/1.1\r\nHost: origin\r\nRange: bytes=5-99999\r\n\r\n".encode()
+    with connect(plant.url) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        for request, body in ((asked, expected), (part, expected[5:100_000])) * 3:
+            line.sendall(request)
+            answer = b""
+            while not answer.endswith(body):
+                time.sleep(0.01)
+                answer += line.recv(64 << 10)
+            assert answer.partition(b"\r\n\r\n")[2] == body
+        # Two at once, of which the second waits for the first.
+        line.sendall(asked * 2)
+        answer = b""
+        while answer.count(expected) < 2:
+            answer += line.recv(64 << 10)
+
+
 def memory_mib(pid: int) -> int:
     return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
 

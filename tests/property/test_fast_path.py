@@ -38,6 +38,7 @@ from lathe.wiring import House, open_changes, open_house
 from origin.app import build_app, build_plain
 from origin.entrance import Entrance
 from origin.fast.app import FastPath
+from origin.fast.held import HeldPart
 from origin.services import Services
 from origin.throttle import USUAL, Category, Throttle
 from protection.tokens import make_session_token
@@ -243,7 +244,9 @@ def compare(both: Both, method: str, path: str, query: str, *headers: tuple[str,
         if method == "GET":
             recalled = both.fast.recall(make_scope(method, path, query, headers))
             if recalled is not None:
-                assert read_answer(method, *recalled[:2], bytes(recalled.body)) == expected
+                body = recalled.body
+                whole = body.read() if isinstance(body, HeldPart) else bytes(body)
+                assert read_answer(method, *recalled[:2], whole) == expected
         return expected[0]
 
     return asyncio.run(run())

@@ -22,7 +22,8 @@ from origin.visit import Visit, enter, entered
 class Echo(Entrance):
     """Tells what it was asked.
 
-    What begins with /s is answered from memory, and what begins with /f is found after a while.
+    What begins with /s is answered from memory, and what begins with /f is found after a while; of
+    what begins with /n nothing is noted.
     """
 
     def __init__(self) -> None:
@@ -32,6 +33,8 @@ class Echo(Entrance):
 
     def recall(self, scope: Scope) -> Answer | None:
         assert entered(scope) is None
+        if scope["path"].startswith("/n"):
+            return None
         enter(scope, Visit(told={}))
         if not scope["path"].startswith("/s"):
             return None
@@ -44,6 +47,8 @@ class Echo(Entrance):
             await asyncio.sleep(0)
         if scope["path"] == "/fault":
             raise ValueError("nobody knows")
+        if scope["path"].startswith("/n"):
+            return None
         visit = entered(scope) or Visit(told={})
         enter(scope, visit)
         visit.sought = True
@@ -143,7 +148,7 @@ LINES = st.builds(
     lambda method, path, query, version: f"{method} {path}{query} {version}".encode(),
     st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "get"]),
     st.sampled_from(
-        ["/s/a", "/s/b~c", "/f/a", "/f/b", "/v1/x", "//s", "/s/%41", "/", "*", "http://h/s"]
+        ["/s/a", "/s/b~c", "/f/a", "/f/b", "/n", "/v1/x", "//s", "/s/%41", "/", "*", "http://h/s"]
     ),
     st.sampled_from(["", "?", "?t=1.k.s.x", "?a=%20&b", "?a#b"]),
     st.sampled_from(["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0"]),
@@ -194,6 +199,7 @@ SAME = b"\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n"
 @example(pieces=[b"GET /s/a HTTP/1.1\r\n\r\n", b"GET /s/b HTTP/1.1\r\n", b"\r\n"], turns=12)
 @example(pieces=[b"GET /f/%d HTTP/1.1" % number + SAME for number in range(5)], turns=1)
 @example(pieces=[b"GET /v1/%d HTTP/1.1" % number + SAME for number in range(5)], turns=1)
+@example(pieces=[b"GET /n/%d HTTP/1.1" % number + SAME for number in range(5)], turns=12)
 @example(pieces=[b"GET /fault HTTP/1.1" + SAME for _ in range(3)], turns=0)
 def test_what_is_known_is_answered_alike(pieces: list[bytes], turns: int) -> None:
     taken, closed, echo = asyncio.run(talk(pieces, remembers=True, turns=turns))
