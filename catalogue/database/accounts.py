@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, delete, insert, select, update
+from sqlalchemy import Engine, Row, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from catalogue.auditing import Deed, Detail, record
@@ -19,6 +19,13 @@ from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Account, Plan, Role, Session
 from catalogue.people_port import SEEN_EVERY, StoredAccount
 from catalogue.permissions import settle_role
+
+# Asked with every request of an account: written once.
+_ACCOUNT = select(accounts).where(accounts.c.id == bindparam("account"))
+_OPEN = and_(
+    sessions.c.token_sha256 == bindparam("token"), sessions.c.expires_at > bindparam("now")
+)
+_SESSION = select(sessions).where(_OPEN)
 
 
 class SqlAccounts:
@@ -52,7 +59,7 @@ class SqlAccounts:
     def get(self, account_id: AccountId) -> Account:
         """See Accounts.get."""
         with reading(self._engine) as connection:
-            row = connection.execute(select(accounts).where(accounts.c.id == account_id)).first()
+            row = connection.execute(_ACCOUNT, {"account": account_id}).first()
         if row is None:
             raise _not_found(account_id)
         return _build(row)
@@ -142,14 +149,14 @@ class SqlSessions:
 
     def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
         """See Sessions.use."""
-        own = and_(sessions.c.token_sha256 == token_sha256, sessions.c.expires_at > now)
+        asked = {"token": token_sha256, "now": now}
         with reading(self._engine) as connection:
-            row = connection.execute(select(sessions).where(own)).first()
+            row = connection.execute(_SESSION, asked).first()
         if row is None or now - row.seen_at < SEEN_EVERY:
             return None if row is None else _build_session(row)
-        moved = update(sessions).where(own).values(seen_at=now, expires_at=until)
+        moved = update(sessions).where(_OPEN).values(seen_at=now, expires_at=until)
         with writing(self._engine) as connection:
-            row = connection.execute(moved.returning(sessions)).first()
+            row = connection.execute(moved.returning(sessions), asked).first()
         return None if row is None else _build_session(row)
 
     def of(self, account_id: AccountId, *, now: datetime) -> list[Session]:
