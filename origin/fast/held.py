@@ -1,20 +1,23 @@
 """Bytes that are kept to be sent again and again, where the kernel can send them by itself.
 
 What is large stands in an anonymous file in memory (memfd_create(2)): it goes out by sendfile(2),
-which copies nothing. What is small, or finds no room for another file, are plain bytes.
+which copies nothing. What is small, or one too many, are plain bytes: connections need files, too.
 """
 
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from weakref import WeakSet
 
-_LARGE_BYTES = 64 << 10
+_LARGE_BYTES, _MOST_FILES = 64 << 10, 1000
 # To start a second call costs more than to copy less than this.
 _WORTH_SENDING_BYTES = 16 << 10
 
 
 class _File:
     """An anonymous file, which is closed with the last that refers to it."""
+
+    __slots__ = ("__weakref__", "number")
 
     def __init__(self, data: bytes) -> None:
         self.number = os.memfd_create("chunk")
@@ -61,16 +64,21 @@ class HeldPart:
         return HeldPart(self._file, start, self.end)
 
 
+_FILES: WeakSet[_File] = WeakSet()
+
 Body = bytes | HeldPart
 """What is kept."""
 
 
 def hold(data: bytes) -> Body:
     """Return ``data`` as it is best kept."""
-    if len(data) >= _LARGE_BYTES:
-        # As many files are open as may be.
-        with suppress(OSError):
-            return HeldPart(_File(data), 0, len(data))
+    if len(data) < _LARGE_BYTES or len(_FILES) >= _MOST_FILES:
+        return data
+    # Where no file may be opened any more, there are the bytes.
+    with suppress(OSError):
+        file = _File(data)
+        _FILES.add(file)
+        return HeldPart(file, 0, len(data))
     return data
 
 

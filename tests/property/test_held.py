@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from origin.fast.held import HeldPart, cut, hold
+from origin.fast.held import _FILES, HeldPart, cut, hold
 
 LARGE = bytes(range(256)) * 1500
 
@@ -68,6 +68,15 @@ def test_a_file_is_closed_with_the_last_part_of_it() -> None:
     assert part.read() == LARGE[1:]
     del part
     assert open_files() == before
+
+
+def test_one_too_many_is_kept_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.collect()
+    monkeypatch.setattr("origin.fast.held._MOST_FILES", len(_FILES) + 2)
+    bodies = [hold(LARGE) for _ in range(4)]
+    assert [isinstance(body, HeldPart) for body in bodies] == [True, True, False, False]
+    del bodies[0]
+    assert isinstance(hold(LARGE), HeldPart)
 
 
 def test_where_no_more_files_may_be_open_bytes_are_kept() -> None:
