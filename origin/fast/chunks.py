@@ -19,6 +19,9 @@ _WANTED = names(["Range", "If-Range", "If-None-Match"])
 _RANGE_MAX_BYTES = 1 << 20
 # One object is never more than so much of what is remembered.
 _SHARE = 8
+_PREFIXES = 1 << 16
+# In /s/track/rendition.
+_BARE_SLASHES = 3
 
 _Place = tuple[str, str]
 _Span = tuple[str, str, int, int]
@@ -32,6 +35,14 @@ class _Asked(NamedTuple):
     headers: dict[bytes, bytes]
 
 
+class _Opened(NamedTuple):
+    """What a signed prefix opens, for which session, and until which second of the epoch."""
+
+    rendition: RenditionId
+    session: str
+    until: int
+
+
 class FastChunks:
     """Answers requests for objects of renditions that this process knows.
 
@@ -42,6 +53,7 @@ class FastChunks:
         self._parts = parts
         self._largest_bytes = capacity_bytes // _SHARE
         self._bodies: Remembered[_Place, Body] = Remembered(capacity_bytes, len)
+        self._opened: Remembered[tuple[str, bytes], _Opened] = Remembered(_PREFIXES)
         self._plain: Remembered[_Place, Headers] = Remembered(1 << 16)
         self._reading: Collapsed[_Span, bytes] = Collapsed()
         self._loading: Collapsed[RenditionId, object] = Collapsed()
@@ -88,10 +100,10 @@ class FastChunks:
     async def _learn(self, scope: Scope) -> _Asked | None:
         """Return what a request is for; its rendition is asked for if it is not known."""
         asked = self._read_request(scope)
-        path = _split(scope)
-        if asked is not None or path is None:
+        opened = None if asked is not None else self._open(scope)
+        if opened is None:
             return asked
-        rendition = RenditionId(path[2])
+        rendition = opened.rendition
 
         async def load() -> object:
             return await to_thread.run_sync(self._parts.published.load, rendition)
@@ -101,22 +113,39 @@ class FastChunks:
         return self._read_request(scope)
 
     def _read_request(self, scope: Scope) -> _Asked | None:
-        path = _split(scope)
-        if path is None:
-            return None
-        token, track_id, rendition_id, name = path
-        rendition, parts = RenditionId(rendition_id), self._parts
-        parts.signer.verify(token, TrackId(track_id), rendition, parts.now())
-        known = parts.published.recall(rendition)
-        stored = None if known is None else known.objects.get(name)
+        opened = self._open(scope)
+        known = None if opened is None else self._parts.published.recall(opened.rendition)
         headers = read_headers(scope, _WANTED)
-        if known is None or stored is None or headers is None:
+        if opened is None or known is None or headers is None:
+            return None
+        stored = known.objects.get(scope["path"].rpartition("/")[2])
+        if stored is None:
             return None
         visit_of(scope).route = OBJECT_PATH
         if not known.sealed and known.rendition is not None:
-            session = token.split(".", 3)[2]
-            parts.measures.see_stream(session, rendition_id, known.rendition.tier.name)
-        return _Asked(rendition, stored, headers)
+            tier = known.rendition.tier.name
+            self._parts.measures.see_stream(opened.session, opened.rendition, tier)
+        return _Asked(opened.rendition, stored, headers)
+
+    def _open(self, scope: Scope) -> _Opened | None:
+        """Return what the prefix of a URL opens; None for a path of another kind.
+
+        One that was verified once opens the same until it ends. Raises what verify raises.
+        """
+        prefix, now = _prefix_of(scope), self._parts.now()
+        opened = self._opened.get(prefix)
+        if opened is not None and now.timestamp() < opened.until:
+            return opened
+        path = _split(scope)
+        if path is None:
+            return None
+        token, track_id, rendition_id, _ = path
+        rendition = RenditionId(rendition_id)
+        self._parts.signer.verify(token, TrackId(track_id), rendition, now)
+        until, _, session, _ = token.split(".")
+        opened = _Opened(rendition, session, int(until))
+        self._opened.put(prefix, opened)
+        return opened
 
     def _answer(self, asked: _Asked, body: Body) -> Answer:
         if asked.headers:
@@ -154,6 +183,15 @@ def _split(scope: Scope) -> list[str] | None:
     if len(parts) == 3:
         parts.insert(0, token_of_query(scope["query_string"]))
     return parts if len(parts) == 4 else None
+
+
+def _prefix_of(scope: Scope) -> tuple[str, bytes]:
+    """Return all of a URL that its signature is of: the path up to the name, with its query.
+
+    A query beside a token in the path means nothing.
+    """
+    prefix: str = scope["path"].rpartition("/")[0]
+    return prefix, b"" if prefix.count("/") > _BARE_SLASHES else scope["query_string"]
 
 
 def _encode(headers: dict[str, str]) -> Headers:

@@ -4,7 +4,7 @@ import asyncio
 import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -374,6 +374,30 @@ def sign(both: Both, at: datetime) -> str:
     track = both.house.tracks.get(ONE)
     grant = grant_stream(track, Listener(territory="US"), now=at)
     return both.services.signer.sign(grant, both.rendition.id)
+
+
+@pytest.mark.parametrize("form", ["path", "query"])
+def test_what_opened_once_opens_nothing_else_and_ends_with_its_time(both: Both, form: str) -> None:
+    CLOCK.now = AT
+    _, _, token, track, rendition, _ = sign(both, AT).split("/")
+    ends = datetime.fromtimestamp(int(token.partition(".")[0]), UTC)
+
+    def status(token: str, track: str, name: str = "00001.ogg", *, more: str = "") -> int:
+        if form == "path":
+            return compare(both, "GET", f"/s/{token}/{track}/{rendition}/{name}", more)
+        return compare(both, "GET", f"/s/{track}/{rendition}/{name}", f"t={token}{more}")
+
+    other = token.replace(".anon.", ".anom.")
+    assert status(token, track) == status(token, track, "00002.ogg") == 200
+    assert status(other, track) == status(token, LATE) == status(token[:-1], track) == 403
+    assert status(token, track, more="&x=1") == (200 if form == "path" else 403)
+    assert status(token, track, "99999.ogg") == 404
+    CLOCK.now = ends - timedelta(seconds=1)
+    assert status(token, track) == 200
+    CLOCK.now = ends
+    assert status(token, track) == 410
+    CLOCK.now = AT
+    assert status(token, track) == 200
 
 
 def test_a_header_that_stands_there_twice_means_the_same(both: Both) -> None:
