@@ -75,7 +75,7 @@ class QuickProtocol(HttpToolsProtocol):
         self._visit: Visit | None = None
         # A known request whose answer is being found, and what came since.
         self._finding: Task[None] | None = None
-        self._held: list[bytes] = []
+        self._waiting: list[bytes] = []
         # The transport's own socket, to send files by.
         self._wire: socket | None = None
         self._ends_then = False
@@ -118,7 +118,7 @@ class QuickProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
         if self._finding is not None:
-            self._held.append(data)
+            self._waiting.append(data)
             self.flow.pause_reading()
             return
         if not (self._begun == self._read and self._answer_known(data)):
@@ -255,8 +255,8 @@ class QuickProtocol(HttpToolsProtocol):
             self._end_at_once(answer)
         if self._ends_then:
             self.shutdown()
-        elif self._held:
-            held, self._held = b"".join(self._held), []
+        elif self._waiting:
+            held, self._waiting = b"".join(self._waiting), []
             self.flow.resume_reading()
             self.data_received(held)
 
