@@ -31,6 +31,7 @@ from catalogue.nouns import (
     Rendition,
     RenditionId,
     Right,
+    Rung,
     Track,
     TrackId,
     Use,
@@ -126,6 +127,32 @@ class Grant:
         return any(rendition.id == rendition_id for rendition in self.renditions)
 
 
+class Decision(NamedTuple):
+    """What of a track is granted, where no rule refuses it: the same for all tracks alike.
+
+    ``places`` are those of the renditions that are offered, among all of a track's.
+    """
+
+    quality: Quality
+    places: tuple[int, ...]
+    expires_at: datetime
+    refresh_after: datetime
+
+    def grant(
+        self, track_id: TrackId, listener: Listener, renditions: tuple[Rendition, ...]
+    ) -> Grant:
+        """Return the grant of a track to a listener whom it was decided for."""
+        return Grant(
+            track_id=track_id,
+            session=listener.session,
+            territory=listener.territory or WORLDWIDE,
+            quality=self.quality,
+            renditions=renditions,
+            expires_at=self.expires_at,
+            refresh_after=self.refresh_after,
+        )
+
+
 class Finding(NamedTuple):
     """The answer to one question: in words, and the fault where it is a no."""
 
@@ -165,7 +192,8 @@ def resolve_deals(deals: Sequence[Deal]) -> tuple[Right, ...]:
 
 def judge(track: Track, listener: Listener, *, use: Use, now: datetime) -> Iterator[Finding]:
     """Give the findings on every question, in order, up to and with the first no."""
-    asked = _Asked(track, listener, use, now, _windows(track, listener.territory))
+    windows = _windows(track, listener.territory)
+    asked = _Asked(track, listener, use, now, windows, len(track.renditions))
     for question, ask, tell in _QUESTIONS:
         fault = ask(asked)
         yield Finding(question, tell(asked) if fault is None else fault.detail, fault)
@@ -203,26 +231,41 @@ def grant_stream(
 ) -> Grant:
     """Return the grant to hear ``track`` now, as well as subscription, right and wish allow.
 
+    Raises what decide raises.
+    """
+    rungs = [each.rung for each in track.renditions]
+    decision = decide(track, rungs, listener, now=now, wish=wish or Wish(), use=use)
+    chosen = tuple(track.renditions[place] for place in decision.places)
+    return decision.grant(track.id, listener, chosen)
+
+
+def decide(
+    track: Track,
+    rungs: Sequence[Rung],
+    listener: Listener,
+    *,
+    now: datetime,
+    wish: Wish,
+    use: Use = Use.STREAM,
+) -> Decision:
+    """Return what is granted of a track with these ``rungs``, whatever its own renditions are.
+
     The expiry is at least ``URL_LIFE`` away and rounded up to ``URL_ROUNDING``, so that equal
     requests get equal URLs, but never after the right ends. Raises TrackNotFound, RoleMayNot,
     TrackTakenDown, RightsMissing, SubscriptionTooLow and TrackNotReady.
     """
     windows = _windows(track, listener.territory)
-    fault = _find_fault(_Asked(track, listener, use, now, windows))
+    fault = _find_fault(_Asked(track, listener, use, now, windows, len(rungs)))
     if fault is not None:
         raise fault
-    wish = wish or Wish()
     window, ends_at = _best_window(windows, use, now)
     licensed = _quality(window)
-    chosen = _choose(track, listener, wish, licensed)
+    places = _choose(track, rungs, listener, wish, licensed)
     expires_at = urls_end_at(now)
     refresh_after = expires_at - URL_LIFE + REFRESH_AFTER
-    return Grant(
-        track_id=track.id,
-        session=listener.session,
-        territory=listener.territory or WORLDWIDE,
+    return Decision(
         quality=min(listener.plan_quality, licensed, wish.quality),
-        renditions=chosen,
+        places=places,
         expires_at=expires_at if ends_at is None else min(expires_at, ends_at),
         refresh_after=refresh_after if ends_at is None else min(refresh_after, ends_at),
     )
@@ -241,7 +284,8 @@ def refusal_of(track: Track, listener: Listener, *, use: Use, now: datetime) -> 
 
     Whether it is published is not asked.
     """
-    fault = _find_fault(_Asked(track, listener, use, now, _windows(track, listener.territory)))
+    windows = _windows(track, listener.territory)
+    fault = _find_fault(_Asked(track, listener, use, now, windows, len(track.renditions)))
     return None if isinstance(fault, TrackNotReady) else fault
 
 
@@ -276,13 +320,17 @@ def _round_up(moment: datetime) -> datetime:
 
 
 class _Asked(NamedTuple):
-    """All that the questions are about; ``windows`` are those of the listener's territory."""
+    """All that the questions are about; ``windows`` are those of the listener's territory.
+
+    ``published`` is how many renditions there are.
+    """
 
     track: Track
     listener: Listener
     use: Use
     now: datetime
     windows: tuple[Window, ...]
+    published: int
 
     @property
     def place(self) -> str:
@@ -368,7 +416,7 @@ def _ask_use(asked: _Asked) -> LatheError | None:
 
 
 def _ask_published(asked: _Asked) -> LatheError | None:
-    if asked.track.renditions:
+    if asked.published:
         return None
     return TrackNotReady("No rendition of it has been published.", track=asked.track.id)
 
@@ -382,7 +430,7 @@ _QUESTIONS: tuple[
     ("territory", _ask_territory, lambda asked: f"licensed in {asked.place}"),
     ("period", _ask_period, lambda _: "within it"),
     ("use", _ask_use, lambda asked: f"licensed to {asked.use}"),
-    ("published", _ask_published, lambda asked: f"at {len(asked.track.renditions)} tiers"),
+    ("published", _ask_published, lambda asked: f"at {asked.published} tiers"),
 )
 
 
@@ -432,40 +480,40 @@ def _best_window(
 
 
 def _choose(
-    track: Track, listener: Listener, wish: Wish, licensed: Quality
-) -> tuple[Rendition, ...]:
-    """Return the renditions to be offered, in ladder order.
+    track: Track, rungs: Sequence[Rung], listener: Listener, wish: Wish, licensed: Quality
+) -> tuple[int, ...]:
+    """Return the places of the renditions to be offered, in ladder order.
 
     Subscription and right are bounds. A wish is none: where nothing is as modest as wished, the
     most modest is offered, of each container by itself, for a player knows but one of them.
     """
     asked = [
-        (each, each.tier.quality)
-        for each in track.renditions
-        if not wish.codecs or each.tier.codec in wish.codecs
+        (place, rung)
+        for place, rung in enumerate(rungs)
+        if not wish.codecs or rung.codec in wish.codecs
     ]
     if not asked:
         raise TrackNotReady("It has no rendition in the codecs asked for.", track=track.id)
-    within = [(each, quality) for each, quality in asked if quality <= licensed]
+    within = [(place, rung) for place, rung in asked if rung.quality <= licensed]
     if not within:
         raise TierNotLicensed(
             f"The right allows {licensed.label} at most.", track=track.id, licensed=licensed.label
         )
     plan = listener.plan_quality
-    reached = [(each, quality) for each, quality in within if quality <= plan]
+    reached = [(place, rung) for place, rung in within if rung.quality <= plan]
     if not reached:
         raise SubscriptionTooLow(
             f"The subscription reaches {plan.label}.",
             track=track.id,
             subscription=plan.label,
-            needed=min(quality for _, quality in within).label,
+            needed=min(rung.quality for _, rung in within).label,
         )
     bounds: dict[str, Quality] = {}
-    for each, quality in reached:
-        bounds[each.media_type] = min(bounds.get(each.media_type, quality), quality)
+    for _, rung in reached:
+        bounds[rung.media_type] = min(bounds.get(rung.media_type, rung.quality), rung.quality)
     wished = wish.quality
     return tuple(
-        each for each, quality in reached if quality <= max(wished, bounds[each.media_type])
+        place for place, rung in reached if rung.quality <= max(wished, bounds[rung.media_type])
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, NewType
+from typing import Annotated, NamedTuple, NewType
 
 from pydantic import Field
 
@@ -82,6 +82,14 @@ class Tier:
         if kbps > _NORMAL_MAX_KBPS:
             return Quality.HIGH
         return Quality.NORMAL if kbps > _LOW_MAX_KBPS else Quality.LOW
+
+
+class Rung(NamedTuple):
+    """What of a rendition a choice among several looks at."""
+
+    codec: Codec
+    quality: Quality
+    media_type: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,6 +212,16 @@ class Rendition:
     init: StoredObject
     preroll: StoredObject | None
     chunks: tuple[Chunk, ...]
+
+    @property
+    def rung(self) -> Rung:
+        """Where it stands among the renditions of a track."""
+        return Rung(self.tier.codec, self.tier.quality, self.media_type)
+
+    @property
+    def seconds(self) -> float:
+        """How long its valid samples last, to the microsecond."""
+        return round(self.samples / self.rate_hz, 6)
 
     @property
     def size_bytes(self) -> int:

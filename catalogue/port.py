@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from catalogue.nouns import (
     AccountId,
@@ -29,6 +29,7 @@ from catalogue.nouns import (
     Rendition,
     RenditionId,
     Resemblance,
+    Rung,
     Sha256,
     Shipment,
     Track,
@@ -128,6 +129,68 @@ class Brief:
     track: Track
     before: TrackId | None = None
     after: TrackId | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, slots=True)
+class Kind:
+    """All that tells how tracks may be heard and at which tiers, the same for many.
+
+    ``track`` is one of them, without renditions, and ``rungs`` are those that each of them has, in
+    order. No two kinds are equal, though they may be alike.
+    """
+
+    track: Track
+    rungs: tuple[Rung, ...]
+
+
+class Card(NamedTuple):
+    """A track as most manifests need it.
+
+    ``renditions`` are the ids of its renditions, in order, and how many seconds each lasts;
+    ``before`` and ``after`` are the published tracks beside it on its album.
+    """
+
+    id: TrackId
+    title: str
+    artist: str | None
+    isrc: str | None
+    album_id: AlbumId | None
+    before: TrackId | None
+    after: TrackId | None
+    kind: Kind
+    renditions: tuple[tuple[RenditionId, float], ...]
+
+
+def card_of(brief: Brief) -> Card:
+    """Return the card of a track that was read briefly; its kind is its own."""
+    track = brief.track
+    return Card(
+        id=track.id,
+        title=track.metadata.title,
+        artist=track.metadata.artist,
+        isrc=track.metadata.isrc,
+        album_id=track.album_id,
+        before=brief.before,
+        after=brief.after,
+        kind=Kind(track=track, rungs=tuple(each.rung for each in track.renditions)),
+        renditions=tuple((each.id, each.seconds) for each in track.renditions),
+    )
+
+
+class Cards(Protocol):
+    """What of tracks is kept ready, read on an event loop in no time.
+
+    What is not there, or cannot be told at once for whatever reason, is left out: to ask Tracks
+    makes it, or tells the reason.
+    """
+
+    async def tracks(self, track_ids: Collection[TrackId]) -> dict[TrackId, Card]:
+        """Return the cards of some tracks, by id."""
+
+    async def faces(
+        self, rendition_ids: Collection[RenditionId], *, version: int
+    ) -> dict[RenditionId, bytes]:
+        """Return how a version of the manifest shows some renditions, by id: see Tracks.faces."""
 
 
 class Tracks(Protocol):

@@ -53,6 +53,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         measures=OriginMeasures(registry, house.breakers),
         playbacks=house.playbacks,
         tracks=house.tracks,
+        cards=house.cards,
         shipments=house.shipments,
         jobs=house.jobs,
         desk=house.desk,

@@ -21,6 +21,7 @@ from catalogue.breaker import Breaker
 from catalogue.changes import Together
 from catalogue.database.accounts import SqlAccounts, SqlSessions
 from catalogue.database.audits import SqlAudits
+from catalogue.database.cards import SqlCards
 from catalogue.database.changes import SqliteChanges, follow_postgresql
 from catalogue.database.content_keys import SqlContentKeys
 from catalogue.database.desk import SqlDesk
@@ -51,6 +52,7 @@ from catalogue.nouns import WorkQueue
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, Changes, Limits, Playbacks, Sessions
 from catalogue.port import (
+    Cards,
     Desk,
     Holds,
     Jobs,
@@ -112,6 +114,7 @@ class Records:
     engine: Engine
     keys: Keys
     tracks: Tracks
+    cards: Cards
     jobs: Jobs
     desk: Desk
     holds: Holds
@@ -183,6 +186,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
         "engine": engine,
         "keys": SqlKeys(engine),
         "tracks": SqlTracks(engine),
+        "cards": SqlCards(engine),
         "jobs": SqlJobs(engine),
         "desk": SqlDesk(engine),
         "holds": SqlHolds(engine),

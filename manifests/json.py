@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from catalogue.nouns import Chunk, Rendition, StoredObject
-from manifests.manifest import VERSION, Manifest
+from manifests.manifest import VERSION, Heading, Manifest
 from manifests.template import Template
 
 # Stands once in a face: all texts in it are names that the plant itself gives, and so are prefixes.
-_NO_BASE = '"base_url":""'
+_NO_BASE = b'"base_url":""'
 
 
 def render_json(manifest: Manifest) -> bytes:
@@ -30,24 +30,27 @@ def render_json(manifest: Manifest) -> bytes:
         _rendition(rendition) | {"base_url": prefix}
         for rendition, prefix in zip(manifest.renditions, manifest.prefixes, strict=True)
     ]
-    return _dump(_describe(manifest) | times | {"renditions": shown}).encode()
+    return _dump(_describe(manifest.heading) | times | {"renditions": shown}).encode()
 
 
-def build_json_template(manifest: Manifest, faces: Sequence[str]) -> Template:
+def build_json_template(heading: Heading, faces: Sequence[bytes], *, refresh_url: str) -> Template:
     """Return the template of what ``render_json`` makes of a manifest that has times.
 
     ``faces`` are those of its renditions.
     """
-    text, slots = f'{_dump(_describe(manifest))[:-1]},"expires_at":"', [len(faces), len(faces) + 1]
-    pieces = [text, '","refresh_after":"']
-    text = f'","refresh_url":{_dump(manifest.refresh_url)},"renditions":['
-    for slot, face in enumerate(faces):
+    slots = [len(faces), len(faces) + 1, *range(len(faces))]
+    url = msgspec.json.encode(refresh_url)
+    pieces = [
+        msgspec.json.encode(_describe(heading))[:-1] + b',"expires_at":"',
+        b'","refresh_after":"',
+    ]
+    text = b'","refresh_url":' + url + b',"renditions":['
+    for face in faces:
         before, _, after = face.partition(_NO_BASE)
-        slots.append(slot)
-        pieces.append(f'{text}{before}"base_url":"')
-        text = f'"{after},'
-    pieces.append(f"{text[:-1]}]}}")
-    return Template([piece.encode() for piece in pieces], slots)
+        pieces.append(text + before + b'"base_url":"')
+        text = b'"' + after + b","
+    pieces.append(text[:-1] + b"]}")
+    return Template(pieces, slots)
 
 
 def render_face(rendition: Rendition) -> str:
@@ -64,25 +67,21 @@ def read_schema() -> dict[str, Any]:
     return schema
 
 
-def _describe(manifest: Manifest) -> dict[str, Any]:
-    first = manifest.renditions[0]
+def _describe(heading: Heading) -> dict[str, Any]:
+    place = heading.place
     return {
         "version": VERSION,
         "track": {
-            "id": manifest.track_id,
-            "title": manifest.title,
-            "artist": manifest.artist,
-            "isrc": manifest.isrc,
-            "duration_s": round(first.samples / first.rate_hz, 6),
+            "id": heading.track_id,
+            "title": heading.title,
+            "artist": heading.artist,
+            "isrc": heading.isrc,
+            "duration_s": heading.seconds,
         },
         "album": None
-        if manifest.place is None
-        else {
-            "id": manifest.place.album_id,
-            "previous": manifest.place.previous,
-            "next": manifest.place.following,
-        },
-        "quality": manifest.quality,
+        if place is None
+        else {"id": place.album_id, "previous": place.previous, "next": place.following},
+        "quality": heading.quality,
     }
 
 

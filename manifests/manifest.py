@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from catalogue.licensing import Grant
 from catalogue.nouns import AlbumId, Codec, Rendition, RenditionId, Track, TrackId
@@ -21,6 +22,18 @@ class AlbumPlace:
     album_id: AlbumId
     previous: TrackId | None
     following: TrackId | None
+
+
+class Heading(NamedTuple):
+    """What a manifest says of its track and its place, before it comes to renditions."""
+
+    track_id: str | None
+    title: str
+    artist: str | None
+    isrc: str | None
+    seconds: float
+    quality: str | None
+    place: AlbumPlace | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +56,19 @@ class Manifest:
     refresh_after: datetime | None
     refresh_url: str | None
     place: AlbumPlace | None = None
+
+    @property
+    def heading(self) -> Heading:
+        """What is said before its renditions."""
+        return Heading(
+            track_id=self.track_id,
+            title=self.title,
+            artist=self.artist,
+            isrc=self.isrc,
+            seconds=self.renditions[0].seconds,
+            quality=self.quality,
+            place=self.place,
+        )
 
 
 def is_fragmented(rendition: Rendition) -> bool:

@@ -41,7 +41,7 @@ def render_sealed(
             "title": track.metadata.title,
             "artist": track.metadata.artist,
             "isrc": track.metadata.isrc,
-            "duration_s": round(rendition.samples / rendition.rate_hz, 6),
+            "duration_s": rendition.seconds,
         },
         "key_id": key_id,
         "tier": rendition.tier.name,

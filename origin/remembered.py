@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
-from anyio import to_thread
-
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
@@ -80,11 +78,14 @@ class Batched(Generic[Key, Value]):
     """Work on many keys at once: those that are asked for while it goes on are done together next.
 
     So nobody waits for what was begun before it was asked. ``load`` gives what there is of some
-    keys, in a thread, up to ``most`` at once.
+    keys, up to ``most`` at once.
     """
 
     def __init__(
-        self, load: Callable[[Collection[Key]], Mapping[Key, Value]], *, most: int = 64
+        self,
+        load: Callable[[Collection[Key]], Awaitable[Mapping[Key, Value]]],
+        *,
+        most: int = 64,
     ) -> None:
         self._load, self._most = load, most
         self._asked: dict[Key, list[asyncio.Future[Value | None]]] = {}
@@ -111,7 +112,7 @@ class Batched(Generic[Key, Value]):
 
     async def _answer(self, batch: Mapping[Key, "list[asyncio.Future[Value | None]]"]) -> None:
         try:
-            found = await to_thread.run_sync(self._load, list(batch))
+            found = await self._load(list(batch))
         except Exception as fault:
             for future in chain.from_iterable(batch.values()):
                 if not future.done():

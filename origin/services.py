@@ -10,7 +10,7 @@ from catalogue.messages import Messages
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people import Plan
 from catalogue.people_port import Accounts, Limits, Playbacks, Sessions
-from catalogue.port import Atlas, Desk, Jobs, Keys, Shipments, Tracks
+from catalogue.port import Atlas, Cards, Desk, Jobs, Keys, Shipments, Tracks
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
 from catalogue.sleeves import Sleeves
@@ -49,6 +49,7 @@ class Services:
     measures: OriginMeasures
     playbacks: Playbacks
     tracks: Tracks
+    cards: Cards
     shipments: Shipments
     jobs: Jobs
     desk: Desk

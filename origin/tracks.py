@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from catalogue import errors
 from catalogue.errors import RequestInvalid, TrackNotFound, TrackNotReady
-from catalogue.licensing import Grant, Listener, Wish, grant_stream
+from catalogue.licensing import Listener, Wish, grant_stream
 from catalogue.nouns import Codec, Credit, CreditRole, Quality, RenditionId, Track, TrackId
 from catalogue.people import Network
 from manifests import dash, hls, json, manifest
@@ -254,7 +254,7 @@ def grant_manifest(
     track = parts.tracks.get(track_id)
     grant = grant_stream(track, listener, wish=wish, now=parts.now())
     if parts.throttle.play(who, track_id):
-        visit.streams.append(describe_stream(grant, listener))
+        visit.streams.append(describe_stream(grant.quality, listener))
 
     def prefix(rendition: RenditionId) -> str:
         return TO_ROOT + parts.signer.sign(grant, rendition)
@@ -263,9 +263,9 @@ def grant_manifest(
     return build_manifest(track, grant, prefix, refresh_url="manifest", place=place)
 
 
-def describe_stream(grant: Grant, listener: Listener) -> tuple[str, str]:
+def describe_stream(quality: Quality, listener: Listener) -> tuple[str, str]:
     """Return quality and plan of a stream, as they are counted."""
-    return grant.quality.label, listener.plan or "none"
+    return quality.label, listener.plan or "none"
 
 
 def find_place(parts: Services, track: Track) -> AlbumPlace | None:

@@ -5,7 +5,7 @@ What SQLAlchemy itself has for it writes a parameter for each name, and a statem
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Boolean, ColumnElement, Text, bindparam
 from sqlalchemy.dialects import postgresql
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
@@ -36,6 +37,10 @@ class _Among(FunctionElement[bool]):
     name = "among"
     type = Boolean()
     inherit_cache = True
+
+    def self_group(self, against: OperatorType | None = None) -> Self:
+        """Stand among other conditions as it is: SQLite has no use for an index of ``… = 1``."""
+        return self
 
 
 def among(column: ColumnElement[str], name: str = "ids") -> ColumnElement[bool]:

@@ -42,6 +42,7 @@ from catalogue.nouns import (
     AccountId,
     AlbumDetails,
     AlbumId,
+    Codec,
     Metadata,
     Rendition,
     RenditionId,
@@ -59,9 +60,28 @@ TRACK_DETAILS = TypeAdapter(TrackDetails)
 ALBUM_DETAILS = TypeAdapter(AlbumDetails)
 
 
+class CardRung(msgspec.Struct, array_like=True):
+    """What of a rendition a choice among several looks at, as it is written on a card."""
+
+    codec: Codec
+    bitrate_kbps: int | None
+    hires: bool
+    media_type: str
+
+
+class CardShown(msgspec.Struct, array_like=True):
+    """A rendition as manifests name it, and how long it lasts."""
+
+    id: str
+    seconds: float
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Card:
-    """What a card tells of a track but for its renditions, and what stands beside it."""
+    """What a card tells of a track, and what stands beside it.
+
+    ``rungs`` and ``shown`` are what has to be known to choose among its renditions, in order.
+    """
 
     id: TrackId
     label: str
@@ -73,6 +93,8 @@ class _Card:
     number: int | None
     before: TrackId | None
     after: TrackId | None
+    rungs: tuple[CardRung, ...]
+    shown: tuple[CardShown, ...]
 
     def brief(self, published: tuple[Rendition, ...]) -> Brief:
         """Return the track briefly, with its renditions."""
@@ -107,8 +129,9 @@ class _Kind(msgspec.Struct):
 
 _CARD = msgspec.json.Decoder(_Card)
 _KIND = msgspec.json.Decoder(_Kind)
-# Of a card, what a track is without renditions.
-_LISTED = msgspec.json.Decoder(Track)
+LISTED = msgspec.json.Decoder(Track)
+"""Reads of a card what a track is without renditions."""
+
 _RENDITIONS = msgspec.json.Decoder(tuple[Rendition, ...])
 # Cards of another shape are none.
 _SHAPE = msgspec.json.schema_components([_Card, Rendition])
@@ -127,8 +150,8 @@ _HELD = tracks.outerjoin(albums, albums.c.id == tracks.c.album_id).outerjoin(
         cards.c.album_edition == _ALBUM_EDITION,
     ),
 )
-_CARDS = select(tracks.c.id, cards.c.card).select_from(_HELD).where(among(tracks.c.id))
-_CARDS_WHOLE = _CARDS.add_columns(cards.c.renditions)
+CARDS = select(tracks.c.id, cards.c.card).select_from(_HELD).where(among(tracks.c.id))
+_CARDS_WHOLE = CARDS.add_columns(cards.c.renditions)
 # Editions are read with or before all that a card of them tells.
 _ROWS = (
     select(tracks, _ALBUM_EDITION.label("album_edition"), rights.c.territory, rights.c.windows)
@@ -156,7 +179,7 @@ _BRIEFLY = (
     .where(among(track_renditions.c.track_id))
     .order_by(track_renditions.c.track_id, track_renditions.c.place)
 )
-_FACES = select(faces.c.rendition_id, faces.c.face).where(
+FACES = select(faces.c.rendition_id, faces.c.face).where(
     among(faces.c.rendition_id), faces.c.version == _FACES_VERSION
 )
 _DECLARATIONS = select(renditions.c.declaration).where(among(renditions.c.id))
@@ -210,6 +233,8 @@ def read_briefs(
             number=track.number,
             before=before,
             after=after,
+            rungs=tuple(_rung(each) for each in track.renditions),
+            shown=tuple(CardShown(each.id, each.seconds) for each in track.renditions),
         )
         new.append(
             {
@@ -224,15 +249,20 @@ def read_briefs(
     return found, Made(new, made)
 
 
+def _rung(rendition: Rendition) -> CardRung:
+    tier = rendition.tier
+    return CardRung(tier.codec, tier.bitrate_kbps, tier.hires, rendition.media_type)
+
+
 def read_listed(connection: Connection, track_ids: Collection[TrackId]) -> dict[TrackId, Track]:
     """Return some tracks without renditions."""
     found: dict[TrackId, Track] = {}
     missing = []
-    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}).all():
+    for track_id, card in connection.execute(CARDS, {"ids": list(track_ids)}).all():
         if card is None:
             missing.append(track_id)
         else:
-            found[track_id] = _LISTED.decode(card)
+            found[track_id] = LISTED.decode(card)
     for track_id, rows in _read_rows(connection, missing).items() if missing else ():
         found[TrackId(track_id)] = make_track(rows[0], _make_rights(rows), ())
     return found
@@ -243,7 +273,7 @@ def read_alike(connection: Connection, track_ids: Collection[TrackId]) -> dict[T
     found: dict[TrackId, Track] = {}
     kinds: dict[tuple[Any, ...], Track] = {}
     missing = []
-    for track_id, card in connection.execute(_CARDS, {"ids": list(track_ids)}).all():
+    for track_id, card in connection.execute(CARDS, {"ids": list(track_ids)}).all():
         if card is None:
             missing.append(track_id)
             continue
@@ -251,7 +281,7 @@ def read_alike(connection: Connection, track_ids: Collection[TrackId]) -> dict[T
         kind = said.label, bytes(said.metadata.rights), said.taken_down_at, said.owner
         track = kinds.get(kind)
         if track is None:
-            track = kinds[kind] = _LISTED.decode(card)
+            track = kinds[kind] = LISTED.decode(card)
         found[track_id] = track
     return found | read_listed(connection, missing) if missing else found
 
@@ -265,7 +295,7 @@ def read_faces(
 ) -> tuple[dict[RenditionId, str], Made]:
     """Return the faces of some renditions, and those that had to be made: see keep_made."""
     wanted = {"ids": list(rendition_ids), "version": version}
-    found = {RenditionId(name): face for name, face in connection.execute(_FACES, wanted)}
+    found = {RenditionId(name): face for name, face in connection.execute(FACES, wanted)}
     missing = [each for each in rendition_ids if each not in found]
     if not missing:
         return found, Made((), ())

@@ -4,21 +4,19 @@ What is remembered is forgotten as soon as it is heard that it changed, and afte
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from operator import attrgetter
 from typing import NamedTuple
 
 from anyio import to_thread
 from starlette.types import Scope
 
 from catalogue.errors import TrackNotFound
-from catalogue.licensing import Grant, Listener, Wish, grant_stream, next_turn
+from catalogue.licensing import Decision, Listener, Wish, decide, next_turn
 from catalogue.nouns import Codec, RenditionId, Track, TrackId
 from catalogue.people_port import Changes
-from catalogue.port import Brief
+from catalogue.port import Card, Kind, card_of
 from manifests.json import build_json_template, render_face
-from manifests.manifest import VERSION, AlbumPlace, build_manifest
+from manifests.manifest import VERSION, AlbumPlace, Heading, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.fast.asking import PREFIX, Asked, Reader
 from origin.fast.callers import KNOWN_FOR, KnownCallers
@@ -30,35 +28,50 @@ from origin.tracks import FACES, TO_ROOT, WORTH_ZIPPING_BYTES, describe_stream, 
 from origin.visit import visit_of
 
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
-_TRACKS, _GRANTS_OF_A_TRACK = 20_000, 256
+_TRACKS = 20_000
+_KINDS, _GRANTS_OF_A_KIND = 10_000, 1024
 _TEMPLATES_BYTES = 128 << 20
 
 _Wanted = tuple[TrackId, tuple[Codec, ...] | None]
 """A track, and the codecs whose faces are wanted with it: all if empty, and none if None."""
-_Faces = Mapping[RenditionId, str]
+_Faces = Mapping[RenditionId, bytes]
 
 
 class _KnownGrant(NamedTuple):
-    """A grant to all whom the rules do not tell apart, between two moments; what is signed for it.
+    """What is granted to all whom the rules do not tell apart, between two moments.
 
     A clock may be set back.
     """
 
-    grant: Grant
+    decision: Decision
     expires: str
     times: tuple[bytes, bytes]
-    prefixes: tuple[str, ...]
     since: datetime
     until: datetime
 
 
-class _KnownTrack(NamedTuple):
-    """A track, to be judged by; no two have the same edition."""
+_Grants = dict[tuple[object, ...], _KnownGrant]
 
-    brief: Brief
+
+class _KnownTrack(NamedTuple):
+    """A track, and what is granted of its kind; no two have the same edition."""
+
+    card: Card
     edition: int
     until: datetime
-    grants: dict[tuple[object, ...], _KnownGrant]
+    grants: _Grants
+
+
+class _Shown(NamedTuple):
+    """What all are shown who are granted the same of a track, and the prefixes signed for it."""
+
+    template: Template
+    prefixes: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes at most."""
+        return self.template.size_bytes + sum(map(len, self.prefixes))
 
 
 class FastManifests:
@@ -68,11 +81,12 @@ class FastManifests:
         self._parts, self._changes = parts, changes
         self._reader, self._callers = Reader(), KnownCallers(parts)
         self._tracks: Remembered[str, _KnownTrack] = Remembered(_TRACKS)
-        self._templates: Remembered[tuple[object, ...], Template] = Remembered(
-            _TEMPLATES_BYTES, attrgetter("size_bytes")
+        self._grants: Remembered[Kind, _Grants] = Remembered(_KINDS)
+        self._shown: Remembered[tuple[object, ...], _Shown] = Remembered(
+            _TEMPLATES_BYTES, lambda shown: shown.size_bytes
         )
         self._loading: Collapsed[tuple[str, int], tuple[Track, AlbumPlace | None]] = Collapsed()
-        self._briefs = Batched(self._load_briefs)
+        self._cards = Batched(self._load_cards)
         self._faces = Batched(self._load_faces)
         self._turn = self._editions = 0
 
@@ -96,14 +110,14 @@ class FastManifests:
         if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
             return None
         granted = self._grant(known, listener, asked.wish, now)
-        template = self._templates.get(_template_key(known, asked, granted))
-        begins = None if template is None else parts.throttle.play_at_once(who, asked.track_id)
-        if template is None or begins is None:
+        shown = self._shown.get(_key(known, asked, granted))
+        begins = None if shown is None else parts.throttle.play_at_once(who, asked.track_id)
+        if shown is None or begins is None:
             return None
         parts.measures.count_cache("manifests", hit=True)
         if begins:
-            visit.streams.append(describe_stream(granted.grant, listener))
-        return self._answer(asked, listener, granted, template)
+            visit.streams.append(describe_stream(granted.decision.quality, listener))
+        return self._answer(asked, listener, granted, shown)
 
     async def find(self, scope: Scope) -> Answer | None:
         """Return the answer to a request below ``/v1/tracks/``, or None where others have to.
@@ -130,25 +144,26 @@ class FastManifests:
         if known is None:
             known, faces = await self._learn_track(asked)
         granted = self._grant(known, listener, asked.wish, parts.now())
-        key = _template_key(known, asked, granted)
-        template = self._templates.get(key)
-        if template is None:
-            template = await self._learn_template(known, granted.grant, asked.face, faces)
-            if template is None:
+        key = _key(known, asked, granted)
+        shown = self._shown.get(key)
+        if shown is None:
+            shown = await self._show(known.card, granted.decision, asked.face, listener, faces)
+            if shown is None:
                 return None
-            self._templates.put(key, template)
+            self._shown.put(key, shown)
         begins = parts.throttle.play_at_once(who, asked.track_id)
         if begins is None:
             begins = await to_thread.run_sync(parts.throttle.play, who, asked.track_id)
         if begins:
-            visit.streams.append(describe_stream(granted.grant, listener))
-        return self._answer(asked, listener, granted, template)
+            visit.streams.append(describe_stream(granted.decision.quality, listener))
+        return self._answer(asked, listener, granted, shown)
 
     def _answer(
-        self, asked: Asked, listener: Listener, granted: _KnownGrant, template: Template
+        self, asked: Asked, listener: Listener, granted: _KnownGrant, shown: _Shown
     ) -> Answer:
+        template = shown.template
         signed = self._parts.signer.sign_all(
-            expires=granted.expires, session=listener.session, prefixes=granted.prefixes
+            expires=granted.expires, session=listener.session, prefixes=shown.prefixes
         )
         values = [f"{TO_ROOT}{each}".encode() for each in signed]
         values += granted.times
@@ -186,38 +201,43 @@ class FastManifests:
         """Ask for a track, and for the faces that its JSON needs. Raises TrackNotFound."""
         turn, track_id = self._turn, asked.track_id
         codecs = asked.wish.codecs if asked.face == "manifest" else None
-        found = await self._briefs.get((TrackId(track_id), codecs))
+        found = await self._cards.get((TrackId(track_id), codecs))
         if found is None:
             raise TrackNotFound("No track has this id.", track=track_id[:60])
-        brief, faces = found
+        card, faces = found
+        grants = self._grants.get(card.kind)
+        if grants is None:
+            grants = {}
+            self._grants.put(card.kind, grants)
         self._editions += 1
         until = self._parts.now() + KNOWN_FOR
-        known = _KnownTrack(brief=brief, edition=self._editions, until=until, grants={})
+        known = _KnownTrack(card=card, edition=self._editions, until=until, grants=grants)
         if turn == self._turn:
             self._tracks.put(track_id, known)
         return known, faces
 
-    def _load_briefs(self, wanted: Collection[_Wanted]) -> Mapping[_Wanted, tuple[Brief, _Faces]]:
+    async def _load_cards(
+        self, wanted: Collection[_Wanted]
+    ) -> Mapping[_Wanted, tuple[Card, _Faces]]:
         """Return those of some tracks that exist, each with the faces that are wanted with it."""
-        tracks = self._parts.tracks
-        briefs = tracks.briefs(
-            {track_id for track_id, _ in wanted}, version=VERSION, render=render_face
-        )
+        ids = {track_id for track_id, _ in wanted}
+        cards = await self._parts.cards.tracks(ids)
+        if len(cards) < len(ids):
+            cards |= await to_thread.run_sync(self._make_cards, ids - cards.keys())
         shown = {
-            (track_id, codecs): [
-                each.id
-                for each in briefs[track_id].track.renditions
-                if codecs is not None and (not codecs or each.tier.codec in codecs)
-            ]
-            for track_id, codecs in wanted
-            if track_id in briefs
+            key: _choose_faces(cards[track_id], key[1])
+            for key in wanted
+            if (track_id := key[0]) in cards
         }
-        ids = {each for those in shown.values() for each in those}
-        faces = tracks.faces(ids, version=VERSION, render=render_face) if ids else {}
+        faces = await self._find_faces({each for those in shown.values() for each in those})
         return {
-            key: (briefs[key[0]], {each: faces[each] for each in those if each in faces})
+            key: (cards[key[0]], {each: faces[each] for each in those if each in faces})
             for key, those in shown.items()
         }
+
+    def _make_cards(self, track_ids: Collection[TrackId]) -> dict[TrackId, Card]:
+        briefs = self._parts.tracks.briefs(track_ids, version=VERSION, render=render_face)
+        return {track_id: card_of(brief) for track_id, brief in briefs.items()}
 
     async def _load(self, track_id: str) -> tuple[Track, AlbumPlace | None]:
         """Return a track as the catalogue has it now. Raises TrackNotFound."""
@@ -237,73 +257,107 @@ class FastManifests:
         self, known: _KnownTrack, listener: Listener, wish: Wish, now: datetime
     ) -> _KnownGrant:
         """Return the grant to a listener. Raises what grant_stream raises."""
-        track = known.brief.track
+        track = known.card.kind.track
         owner = None if track.owner is None else listener.account_id
         place = listener.role, listener.label, listener.territory, listener.plan_quality
         key = wish, owner, *place
         found = known.grants.get(key)
         if found is None or not found.since <= now < found.until:
-            grant = grant_stream(track, listener, wish=wish, now=now)
+            decision = decide(track, known.card.kind.rungs, listener, wish=wish, now=now)
             found = _KnownGrant(
-                grant=grant,
-                expires=str(int(grant.expires_at.timestamp())),
-                times=write_times(grant.expires_at, grant.refresh_after),
-                prefixes=tuple(f"/{track.id}/{each.id}/" for each in grant.renditions),
+                decision=decision,
+                expires=str(int(decision.expires_at.timestamp())),
+                times=write_times(decision.expires_at, decision.refresh_after),
                 since=now,
                 until=next_turn(track, listener.territory, now=now),
             )
-            if len(known.grants) >= _GRANTS_OF_A_TRACK:
+            if len(known.grants) >= _GRANTS_OF_A_KIND:
                 known.grants.clear()
             known.grants[key] = found
         return found
 
-    async def _learn_template(
-        self, known: _KnownTrack, grant: Grant, face: str, faces: _Faces
-    ) -> Template | None:
+    async def _show(
+        self, card: Card, decision: Decision, face: str, listener: Listener, faces: _Faces
+    ) -> _Shown | None:
         """Return what is the same for all who have such a grant; None if it is outdated by now.
 
         ``faces`` are those of its renditions that are there already.
         """
+        chosen = [card.renditions[place] for place in decision.places]
+        ids = tuple(rendition_id for rendition_id, _ in chosen)
+        prefixes = tuple(f"/{card.id}/{each}/" for each in ids)
         if face == "manifest":
-            return await self._learn_json(known, grant, faces)
-        whole, place = await self._load(known.brief.track.id)
+            found: Sequence[bytes] | None = [faces[each] for each in ids if each in faces]
+            if len(found or ()) < len(ids):
+                found = await self._faces.get(ids)
+            if found is None:
+                return None
+            heading = _head(card, decision, chosen[0][1])
+            return _Shown(build_json_template(heading, found, refresh_url="manifest"), prefixes)
+        whole, place = await self._load(card.id)
         by_id = {each.id: each for each in whole.renditions}
-        if any(each.id not in by_id for each in grant.renditions):
+        if any(each not in by_id for each in ids):
             return None
-        full = replace(grant, renditions=tuple(by_id[each.id] for each in grant.renditions))
-        manifest = build_manifest(whole, full, str, refresh_url="manifest", place=place)
-        return build_template(FACES[face][0], manifest)
+        grant = decision.grant(card.id, listener, tuple(by_id[each] for each in ids))
+        manifest = build_manifest(whole, grant, str, refresh_url="manifest", place=place)
+        return _Shown(build_template(FACES[face][0], manifest), prefixes)
 
-    async def _learn_json(self, known: _KnownTrack, grant: Grant, there: _Faces) -> Template | None:
-        brief, ids = known.brief, tuple(each.id for each in grant.renditions)
-        faces: Sequence[str] | None = [there[each] for each in ids if each in there]
-        if len(faces or ()) < len(ids):
-            faces = await self._faces.get(ids)
-        if faces is None:
-            return None
-        place = None
-        if brief.track.album_id is not None:
-            place = AlbumPlace(
-                album_id=brief.track.album_id, previous=brief.before, following=brief.after
-            )
-        manifest = build_manifest(brief.track, grant, str, refresh_url="manifest", place=place)
-        return build_json_template(manifest, faces)
-
-    def _load_faces(
+    async def _load_faces(
         self, asked: Collection[tuple[RenditionId, ...]]
-    ) -> Mapping[tuple[RenditionId, ...], Sequence[str]]:
+    ) -> Mapping[tuple[RenditionId, ...], Sequence[bytes]]:
         """Return the faces of several manifests' renditions, of those that have all of them."""
-        ids = {each for wanted in asked for each in wanted}
-        found = self._parts.tracks.faces(ids, version=VERSION, render=render_face)
+        found = await self._find_faces({each for wanted in asked for each in wanted})
         return {
             wanted: [found[each] for each in wanted]
             for wanted in asked
             if found.keys() >= set(wanted)
         }
 
+    async def _find_faces(self, ids: Collection[RenditionId]) -> _Faces:
+        """Return the faces of those of some renditions that exist."""
+        if not ids:
+            return {}
+        found = await self._parts.cards.faces(ids, version=VERSION)
+        missing = [each for each in ids if each not in found]
+        if missing:
+            found |= await to_thread.run_sync(self._make_faces, missing)
+        return found
 
-def _template_key(known: _KnownTrack, asked: Asked, granted: _KnownGrant) -> tuple[object, ...]:
-    return known.edition, asked.face, granted.grant.quality, granted.prefixes
+    def _make_faces(self, ids: Collection[RenditionId]) -> dict[RenditionId, bytes]:
+        made = self._parts.tracks.faces(ids, version=VERSION, render=render_face)
+        return {each: face.encode() for each, face in made.items()}
+
+
+def _choose_faces(card: Card, codecs: tuple[Codec, ...] | None) -> Sequence[RenditionId]:
+    """Return the renditions of a track in some codecs: in all if empty, and none if None."""
+    if codecs is None:
+        return ()
+    rungs = card.kind.rungs
+    return [
+        rendition_id
+        for (rendition_id, _), rung in zip(card.renditions, rungs, strict=True)
+        if not codecs or rung.codec in codecs
+    ]
+
+
+def _head(card: Card, decision: Decision, seconds: float) -> Heading:
+    place = None
+    if card.album_id is not None:
+        place = AlbumPlace(album_id=card.album_id, previous=card.before, following=card.after)
+    return Heading(
+        track_id=card.id,
+        title=card.title,
+        artist=card.artist,
+        isrc=card.isrc,
+        seconds=seconds,
+        quality=decision.quality.label,
+        place=place,
+    )
+
+
+def _key(known: _KnownTrack, asked: Asked, granted: _KnownGrant) -> tuple[object, ...]:
+    decision = granted.decision
+    return known.edition, asked.face, decision.quality, decision.places
 
 
 def _headers(media_type: str, size_bytes: int, *, zipped: bool) -> Headers:

@@ -53,7 +53,8 @@ def test_a_template_filled_is_the_manifest_rendered(
 
 
 def test_a_template_of_faces_is_the_manifest_rendered() -> None:
-    template = build_json_template(MANIFEST, list(map(render_face, MANIFEST.renditions)))
+    faces = [render_face(each).encode() for each in MANIFEST.renditions]
+    template = build_json_template(MANIFEST.heading, faces, refresh_url="manifest")
     values = write_values(
         MANIFEST.prefixes, NOON + timedelta(hours=1), NOON + timedelta(minutes=50)
     )

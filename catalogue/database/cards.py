@@ -1,0 +1,89 @@
+"""Cards of tracks and faces of renditions, as catalogue.database.briefs has laid them there."""
+
+from collections.abc import Collection
+
+import msgspec
+from sqlalchemy import Engine
+
+from catalogue.database.briefs import CARDS, FACES, LISTED, CardRung, CardShown
+from catalogue.database.direct import is_plain, open_direct
+from catalogue.nouns import AlbumId, RenditionId, Rung, Tier, TrackId
+from catalogue.port import Card, Kind
+
+_KINDS = 10_000
+
+
+class _Metadata(msgspec.Struct):
+    title: str
+    artist: str | None
+    isrc: str | None
+    rights: msgspec.Raw
+
+
+class _Read(msgspec.Struct):
+    """What of a card a manifest needs; what tells its kind is left as it is written."""
+
+    id: str
+    label: str
+    metadata: _Metadata
+    taken_down_at: str | None
+    owner: str | None
+    album_id: str | None
+    before: str | None
+    after: str | None
+    rungs: msgspec.Raw
+    shown: tuple[CardShown, ...]
+
+
+_READ = msgspec.json.Decoder(_Read)
+_RUNGS = msgspec.json.Decoder(tuple[CardRung, ...])
+
+
+class SqlCards:
+    """See catalogue.port.Cards."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._direct = open_direct(engine, {"cards": CARDS, "faces": FACES})
+        self._kinds: dict[tuple[object, ...], Kind] = {}
+
+    async def tracks(self, track_ids: Collection[TrackId]) -> dict[TrackId, Card]:
+        """See Cards.tracks."""
+        rows = await self._direct.rows("cards", ids=list(filter(is_plain, track_ids)))
+        found = [self._read(card) for _, card in rows or () if card is not None]
+        return {card.id: card for card in found}
+
+    async def faces(
+        self, rendition_ids: Collection[RenditionId], *, version: int
+    ) -> dict[RenditionId, bytes]:
+        """See Cards.faces."""
+        ids = list(filter(is_plain, rendition_ids))
+        rows = await self._direct.rows("faces", ids=ids, version=version)
+        return {RenditionId(name.decode("ascii")): face for name, face in rows or ()}
+
+    def _read(self, text: bytes) -> Card:
+        read = _READ.decode(text)
+        said = read.metadata
+        # Alike in what is written is alike in all that can be asked of it.
+        key = read.label, bytes(said.rights), read.taken_down_at, read.owner, bytes(read.rungs)
+        kind = self._kinds.get(key)
+        if kind is None:
+            if len(self._kinds) >= _KINDS:
+                self._kinds.clear()
+            rungs = tuple(_climb(each) for each in _RUNGS.decode(read.rungs))
+            kind = self._kinds[key] = Kind(track=LISTED.decode(text), rungs=rungs)
+        return Card(
+            id=TrackId(read.id),
+            title=said.title,
+            artist=said.artist,
+            isrc=said.isrc,
+            album_id=None if read.album_id is None else AlbumId(read.album_id),
+            before=None if read.before is None else TrackId(read.before),
+            after=None if read.after is None else TrackId(read.after),
+            kind=kind,
+            renditions=tuple((RenditionId(each.id), each.seconds) for each in read.shown),
+        )
+
+
+def _climb(said: CardRung) -> Rung:
+    tier = Tier(name="", codec=said.codec, bitrate_kbps=said.bitrate_kbps, hires=said.hires)
+    return Rung(tier.codec, tier.quality, said.media_type)
