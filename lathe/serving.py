@@ -107,7 +107,11 @@ class Origin:
 
             tracing = Tracing(house.settings.traces)
             tracing.trace_engine(house.engine)
-            services = replace(services, store=tracing.trace_store(services.store))
+            services = replace(
+                services,
+                store=tracing.trace_store(services.store),
+                cards=tracing.trace_cards(services.cards),
+            )
         self._tracing = tracing
         self._socket = _bind(house.settings.host, house.settings.port)
         host, port = self._socket.getsockname()[:2]

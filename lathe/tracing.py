@@ -5,7 +5,7 @@ own variables (``OTEL_TRACES_SAMPLER``, ``OTEL_TRACES_SAMPLER_ARG``), as is what
 called. Paths are told as patterns and statements without their values, for both hold secrets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -17,6 +17,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, use_
 from sqlalchemy import Connection, Engine, event
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from catalogue.nouns import RenditionId, TrackId
+from catalogue.port import Card, Cards
 from origin.visit import visit_of
 from storage.keys import ObjectKey
 from storage.port import ObjectStore
@@ -43,6 +45,10 @@ class Tracing:
     def trace_store(self, store: ObjectStore) -> ObjectStore:
         """Return a store whose reads are spans."""
         return cast(ObjectStore, _TracedStore(store, self._tracer))
+
+    def trace_cards(self, cards: Cards) -> Cards:
+        """Return cards whose reads are spans."""
+        return _TracedCards(cards, self._tracer)
 
     def trace_engine(self, engine: Engine) -> None:
         """Let every statement of an engine be a span."""
@@ -114,6 +120,21 @@ def _describe(span: Span, scope: Scope) -> None:
     for name in ("request_id", "code"):
         if name in told:
             span.set_attribute(f"lathe.{name}", told[name])
+
+
+class _TracedCards:
+    def __init__(self, cards: Cards, tracer: Tracer) -> None:
+        self._cards, self._tracer = cards, tracer
+
+    async def tracks(self, track_ids: Collection[TrackId]) -> dict[TrackId, Card]:
+        with self._tracer.start_as_current_span("cards.tracks", kind=SpanKind.CLIENT):
+            return await self._cards.tracks(track_ids)
+
+    async def faces(
+        self, rendition_ids: Collection[RenditionId], *, version: int
+    ) -> dict[RenditionId, bytes]:
+        with self._tracer.start_as_current_span("cards.faces", kind=SpanKind.CLIENT):
+            return await self._cards.faces(rendition_ids, version=version)
 
 
 class _TracedStore:

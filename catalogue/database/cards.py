@@ -10,7 +10,7 @@ from catalogue.database.direct import is_plain, open_direct
 from catalogue.nouns import AlbumId, RenditionId, Rung, Tier, TrackId
 from catalogue.port import Card, Kind
 
-_KINDS = 10_000
+_KINDS_BYTES = 16 << 20
 
 
 class _Metadata(msgspec.Struct):
@@ -45,6 +45,7 @@ class SqlCards:
     def __init__(self, engine: Engine) -> None:
         self._direct = open_direct(engine, {"cards": CARDS, "faces": FACES})
         self._kinds: dict[tuple[object, ...], Kind] = {}
+        self._kinds_bytes = 0
 
     async def tracks(self, track_ids: Collection[TrackId]) -> dict[TrackId, Card]:
         """See Cards.tracks."""
@@ -67,8 +68,10 @@ class SqlCards:
         key = read.label, bytes(said.rights), read.taken_down_at, read.owner, bytes(read.rungs)
         kind = self._kinds.get(key)
         if kind is None:
-            if len(self._kinds) >= _KINDS:
+            self._kinds_bytes += len(text)
+            if self._kinds_bytes > _KINDS_BYTES:
                 self._kinds.clear()
+                self._kinds_bytes = len(text)
             rungs = tuple(_climb(each) for each in _RUNGS.decode(read.rungs))
             kind = self._kinds[key] = Kind(track=LISTED.decode(text), rungs=rungs)
         return Card(

@@ -99,7 +99,7 @@ class PostgresDirect:
         given = [_encode(values.get(each, said.fixed[each])) for each in said.order]
         async with self._turn:
             found = await self._ask(loop, name.encode(), given)
-        if found is None or found.status != pq.ExecStatus.TUPLES_OK:
+        if found is None:
             return None
         get, columns = found.get_value, range(found.nfields)
         return [[get(row, column) for column in columns] for row in range(found.ntuples)]
@@ -111,21 +111,22 @@ class PostgresDirect:
         if connection is None:
             return None
         waits: Future[pq.abc.PGresult | None] = loop.create_future()
-        self._waits = waits
+        self._waits, found = waits, None
         ends = loop.call_later(PATIENCE_S, self._drop)
         try:
             connection.send_query_prepared(name, given)
-            if connection.flush():
-                # It takes no more: something is wrong with it.
-                return None
-            return await waits
+            # If not all of it can be sent at once, something is wrong with the connection.
+            if not connection.flush():
+                found = await waits
         except psycopg.Error:
-            return None
+            found = None
         finally:
             ends.cancel()
-            if not (waits.done() and not waits.cancelled() and waits.result() is not None):
-                self._drop()
             self._waits = self._found = None
+            if found is None or found.status != pq.ExecStatus.TUPLES_OK:
+                self._drop()
+                found = None
+        return found
 
     async def _connect(self, loop: AbstractEventLoop) -> pq.abc.PGconn | None:
         if loop.time() < self._rests_until:

@@ -29,7 +29,7 @@ from origin.visit import visit_of
 
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
 _TRACKS = 20_000
-_KINDS, _GRANTS_OF_A_KIND = 10_000, 1024
+_KINDS, _GRANTS_OF_A_KIND = 4096, 1024
 _TEMPLATES_BYTES = 128 << 20
 
 _Wanted = tuple[TrackId, tuple[Codec, ...] | None]

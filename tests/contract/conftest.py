@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from catalogue.auditing import Audits
 from catalogue.database.accounts import SqlAccounts
 from catalogue.database.audits import SqlAudits
+from catalogue.database.cards import SqlCards
 from catalogue.database.content_keys import SqlContentKeys
 from catalogue.database.desk import SqlDesk
 from catalogue.database.devices import SqlDevices, SqlPolicies
@@ -32,7 +33,7 @@ from catalogue.fleeting.client import GuardedRedis, open_redis
 from catalogue.messages import Messages
 from catalogue.offline import ContentKeys, Devices, Downloads, Policies
 from catalogue.people_port import Accounts, StoredAccount
-from catalogue.port import Desk, Holds, Jobs, Keys, Prints, Shipments, Tracks
+from catalogue.port import Cards, Desk, Holds, Jobs, Keys, Prints, Shipments, Tracks
 from catalogue.quality import QualityReports
 from catalogue.replies import Replies
 from catalogue.sleeves import Sleeves
@@ -71,6 +72,7 @@ class Catalogue:
 
     keys: Keys
     tracks: Tracks
+    cards: Cards
     jobs: Jobs
     desk: Desk
     holds: Holds
@@ -175,6 +177,7 @@ def open_catalogue(engine: Engine) -> Catalogue:
     return Catalogue(
         keys=SqlKeys(engine),
         tracks=SqlTracks(engine),
+        cards=SqlCards(engine),
         jobs=SqlJobs(engine),
         desk=SqlDesk(engine),
         holds=SqlHolds(engine),

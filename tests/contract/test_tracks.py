@@ -1,5 +1,6 @@
 """What a catalogue of tracks promises: see catalogue.port.Tracks."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from catalogue.nouns import (
     Track,
     TrackId,
 )
-from catalogue.port import Brief
+from catalogue.port import Brief, Card, card_of
 from tests.contract.conftest import Catalogue
 from tests.contract.examples import (
     AAC,
@@ -295,6 +296,10 @@ def test_whatever_changes_is_seen_briefly_too(catalogue: Catalogue) -> None:
             assert found[track_id] == brief_of(catalogue, track_id)
             assert listed[track_id] == replace(found[track_id].track, renditions=())
         assert catalogue.tracks.briefs(ids, version=1, render=unreachable) == found
+        cards = asyncio.run(catalogue.cards.tracks(ids))
+        assert cards.keys() == set(ids)
+        for track_id, card in cards.items():
+            require_card_of(card, found[track_id])
 
     check()
     catalogue.tracks.take_down(one, since=LATER, now=NOON)
@@ -321,6 +326,73 @@ def test_whatever_changes_is_seen_briefly_too(catalogue: Catalogue) -> None:
     current = [each.id for each in pressing.renditions]
     catalogue.jobs.publish(JobId("job_8"), "c", current=current, pressing=pressing, now=LATER)
     check()
+
+
+def require_card_of(card: Card, brief: Brief) -> None:
+    """Make sure that a card tells what there is of a track; its kind may be that of another."""
+    own = card_of(brief)
+    assert card == own._replace(kind=card.kind)
+    kind, track = card.kind, brief.track
+    assert kind.rungs == own.kind.rungs == tuple(each.rung for each in track.renditions)
+    assert (kind.track.label, kind.track.owner) == (track.label, track.owner)
+    assert kind.track.taken_down_at == track.taken_down_at
+    assert kind.track.metadata.rights == track.metadata.rights
+
+
+def test_cards_are_told_where_they_are(catalogue: Catalogue) -> None:
+    ids = [publish_on(catalogue, number, None) for number in range(1, 4)]
+    odd = [TrackId(each) for each in ("trk_none", "", "a b", "{", '"', "\0", "♪", "x,y", "\ud800")]
+    assert asyncio.run(catalogue.cards.tracks(ids)) == {}
+    catalogue.tracks.take_down(ids[2], since=LATER, now=NOON)
+    briefs = catalogue.tracks.briefs(ids, version=1, render=render)
+
+    async def find() -> None:
+        cards = await catalogue.cards.tracks([*ids, *odd])
+        assert cards.keys() == set(ids)
+        for track_id, card in cards.items():
+            require_card_of(card, briefs[track_id])
+        # What may be heard alike is of one kind, now and later.
+        again = await catalogue.cards.tracks(ids[1:])
+        assert cards[ids[0]].kind is cards[ids[1]].kind is again[ids[1]].kind
+        assert cards[ids[2]].kind is again[ids[2]].kind is not cards[ids[1]].kind
+        assert await catalogue.cards.tracks(odd) == await catalogue.cards.tracks([]) == {}
+
+    asyncio.run(find())
+    # On another event loop, too.
+    asyncio.run(find())
+
+
+def test_faces_are_told_where_they_are(catalogue: Catalogue) -> None:
+    published = catalogue.tracks.get(publish_on(catalogue, 1, None)).renditions
+    ids = [each.id for each in published]
+    asked = [*ids, RenditionId("aac-none"), RenditionId("♪")]
+
+    async def find(version: int) -> dict[RenditionId, bytes]:
+        return await catalogue.cards.faces(asked, version=version)
+
+    assert asyncio.run(find(1)) == {}
+    catalogue.tracks.faces(ids[:1], version=1, render=render)
+    assert asyncio.run(find(1)) == {ids[0]: render(published[0]).encode()}
+    catalogue.tracks.faces(ids, version=1, render=render)
+    assert asyncio.run(find(1)) == {each.id: render(each).encode() for each in published}
+    assert asyncio.run(find(2)) == {}
+
+
+def test_cards_are_told_to_many_at_once(catalogue: Catalogue) -> None:
+    ids = [publish_on(catalogue, number, None) for number in range(1, 9)]
+    catalogue.tracks.briefs(ids, version=1, render=render)
+
+    async def find() -> None:
+        asked = [ids[place % 8 :] for place in range(50)]
+        found = await asyncio.gather(*map(catalogue.cards.tracks, asked))
+        assert [set(each) for each in found] == [set(each) for each in asked]
+
+    asyncio.run(find())
+
+
+def test_cards_that_are_away_are_not_told(away_catalogue: Catalogue) -> None:
+    assert asyncio.run(away_catalogue.cards.tracks([TrackId("trk_1")])) == {}
+    assert asyncio.run(away_catalogue.cards.faces([RenditionId("aac-1")], version=1)) == {}
 
 
 def test_tracks_that_may_be_used_alike_are_told_by_one(catalogue: Catalogue) -> None:
