@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from origin.entrance import Entrance
 from origin.fast.held import HeldPart
-from origin.fast.http import Answer, Headers, send_answer
+from origin.fast.http import Answer, Headers, send_answer, write_lines
 from origin.remembered import Remembered
 from origin.visit import Visit, enter, entered
 
@@ -284,19 +284,15 @@ class QuickProtocol(HttpToolsProtocol):
         return not (self.pipeline or self.flow.write_paused or self.transport.is_closing())
 
     def _write(self, answer: Answer) -> None:
-        head: list[bytes | memoryview] = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *answer.headers):
-            head += (name, b": ", value, b"\r\n")
-        head.append(b"\r\n")
-        body = answer.body
+        default, body = write_lines(self.server_state.default_headers), answer.body
+        head = b"%s%s%s\r\n" % (STATUS_LINE[answer.status], default, answer.lines)
         if isinstance(body, HeldPart):
-            self._send(b"".join(head), body)
+            self._send(head, body)
         elif len(body) < _LARGE_BYTES:
-            head.append(body)
-            self.transport.write(b"".join(head))
+            self.transport.write(head + body)
         else:
             # They leave together all the same, and nothing large is copied for it.
-            self.transport.writelines((b"".join(head), body))
+            self.transport.writelines((head, body))
 
     def _send(self, head: bytes, body: HeldPart) -> None:
         """Let the kernel send a body by itself; what is not taken at once, as all others are."""

@@ -190,7 +190,7 @@ def counted(category: Category) -> Any:
 
     async def count(request: Request, parts: Parts, who: Who) -> None:
         visit = visit_of(request.scope)
-        if not parts.throttle.admit_at_once(visit, category, who):
+        if not parts.throttle.admit_at_once(visit, category, who, parts.now()):
             await to_thread.run_sync(parts.throttle.admit, visit, category, who)
 
     return Depends(count)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from catalogue.context import begin
 from origin.fast.app import FastPath
-from origin.fast.http import Answer
+from origin.fast.http import Answer, write_lines
 from origin.measures import OriginMeasures
 from origin.scripts import HEADERS, PREFLIGHT, asks_for_leave
 from origin.visit import Visit, enter, entered
@@ -18,6 +18,7 @@ from origin.visit import Visit, enter, entered
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = b"x-request-id"
+_OWN_LINES = write_lines(HEADERS)
 _FIT = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -58,9 +59,9 @@ class Entrance:
 
     def _finish(self, scope: Scope, visit: Visit, found: Answer, began: float) -> Answer:
         request_id = visit.told["request_id"].encode("ascii")
-        headers = [*found.headers, *HEADERS, (_REQUEST_ID, request_id), *visit.headers]
+        own = write_lines([(_REQUEST_ID, request_id), *visit.headers])
         self._tell(scope, visit, found.status, perf_counter() - began)
-        return Answer(found.status, headers, found.body)
+        return Answer(found.status, found.lines + _OWN_LINES + own, found.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

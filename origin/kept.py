@@ -137,11 +137,8 @@ def _open_kept(asked: Asked, form: Form) -> _Kept:
         raise DownloadNotReady(
             "It is being sealed.", sealed_bytes=kept.sealed_bytes, size_bytes=kept.key.size_bytes
         )
-    (prefix,) = parts.signer.sign_all(
-        expires=str(int(grant.expires_at.timestamp())),
-        session=grant.session,
-        prefixes=[f"/{asked.track_id}/{sealed_rendition(kept.key)}/"],
-    )
+    path = f"/{asked.track_id}/{sealed_rendition(kept.key)}/"
+    prefix = parts.signer.sign_prefix(grant.expires_at, grant.session, path)
     rendition = parts.published.rendition(kept.key.rendition_id)
     return _Kept(brief.track, rendition, kept.key, grant, prefix)
 

@@ -144,9 +144,5 @@ def _sign(
     parts: Services, track_id: TrackId, sleeve: Sleeve, *, session: str
 ) -> tuple[str, datetime]:
     expires_at = urls_end_at(parts.now())
-    (prefix,) = parts.signer.sign_all(
-        expires=str(int(expires_at.timestamp())),
-        session=session,
-        prefixes=[f"/{track_id}/{sleeve.id}/"],
-    )
+    prefix = parts.signer.sign_prefix(expires_at, session, f"/{track_id}/{sleeve.id}/")
     return TO_ROOT + prefix, expires_at

@@ -115,7 +115,7 @@ class Throttle:
         """Return how often something may be done."""
         return self._allowed[category]
 
-    def admit_at_once(self, visit: Visit, category: Category, who: str) -> bool:
+    def admit_at_once(self, visit: Visit, category: Category, who: str, now: datetime) -> bool:
         """Count a request of ``who`` if that needs no waiting; return whether it is counted.
 
         Raises TooManyRequests where it was refused before.
@@ -124,7 +124,7 @@ class Throttle:
             raise visit.refused
         if not visit.admitted:
             with self._lock:
-                left = self._recall(category, who, self._now())
+                left = self._recall(category, who, now)
             if left is None:
                 return False
             self._note(visit, category, left)
@@ -132,7 +132,7 @@ class Throttle:
 
     def admit(self, visit: Visit, category: Category, who: str) -> None:
         """Count a request of ``who``, once however often it is asked. Raises TooManyRequests."""
-        if self.admit_at_once(visit, category, who):
+        if self.admit_at_once(visit, category, who, self._now()):
             return
         verdict = self._take(category, who)
         self._note(visit, category, verdict.remaining, verdict.retry_after_s)
@@ -140,12 +140,11 @@ class Throttle:
             visit.refused = self._refuse(category, verdict)
             raise visit.refused
 
-    def play_at_once(self, who: str, track_id: str) -> bool | None:
+    def play_at_once(self, who: str, track_id: str, now: datetime) -> bool | None:
         """Count a play unless it goes on; return whether it begins, None where that must wait.
 
         It goes on where ``who`` began it within ``PLAY_LASTS``, as far as this process knows.
         """
-        now = self._now()
         with self._lock:
             began = self._plays.get((who, track_id))
             if began is not None and timedelta() <= now - began < PLAY_LASTS:
@@ -157,7 +156,7 @@ class Throttle:
 
     def play(self, who: str, track_id: str) -> bool:
         """Count a play as ``play_at_once`` does, wherever it has to ask. Raises TooManyRequests."""
-        begins = self.play_at_once(who, track_id)
+        begins = self.play_at_once(who, track_id, self._now())
         if begins is not None:
             return begins
         self.count(Category.PLAYS, who)

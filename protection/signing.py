@@ -50,16 +50,21 @@ class UrlSigner:
         if not grant.covers(rendition):
             raise ValueError("the rendition is not among those granted")
         prefix = f"/{grant.track_id}/{rendition}/"
-        expires = str(int(grant.expires_at.timestamp()))
-        return self.sign_all(expires=expires, session=grant.session, prefixes=[prefix])[0]
+        return self.sign_prefix(grant.expires_at, grant.session, prefix)
 
-    def sign_all(self, *, expires: str, session: str, prefixes: Sequence[str]) -> list[str]:
+    def sign_prefix(self, expires_at: datetime, session: str, prefix: str) -> str:
+        """Return the signed form of a prefix that a grant covers."""
+        expires = str(int(expires_at.timestamp()))
+        (signed,) = self.sign_all(expires=expires, session=session, prefixes=[prefix.encode()])
+        return signed.decode("ascii")
+
+    def sign_all(self, *, expires: str, session: str, prefixes: Sequence[bytes]) -> list[bytes]:
         """Return the signed forms of ``prefixes`` that a grant covers, each as ``sign`` does."""
         kid = self._first_kid
-        head = f"/s/{expires}.{kid}.{session}."
+        head = f"/s/{expires}.{kid}.{session}.".encode("ascii")
         signatures = self._macs[kid].sign_all(kid, expires, session, prefixes)
         return [
-            f"{head}{signature}{prefix}"
+            head + signature + prefix
             for signature, prefix in zip(signatures, prefixes, strict=True)
         ]
 
@@ -74,8 +79,10 @@ class UrlSigner:
             raise UrlUntrusted("The signature does not hold.")
         expires, kid, session, signature = parts.groups()
         mac = self._macs.get(kid, self._no_mac)
-        (expected,) = mac.sign_all(kid, expires, session, [f"/{track}/{rendition}/"])
-        if not hmac.compare_digest(signature, expected) or kid not in self._macs:
+        # A stranger's path may hold lone surrogates; they must fail to match, not to encode.
+        prefix = f"/{track}/{rendition}/".encode("utf-8", "surrogatepass")
+        (expected,) = mac.sign_all(kid, expires, session, [prefix])
+        if not hmac.compare_digest(signature.encode("ascii"), expected) or kid not in self._macs:
             raise UrlUntrusted("The signature does not hold.")
         if now.timestamp() >= int(expires):
             raise UrlExpired("Its time is over.", expired_at=int(expires), track=track)
@@ -91,16 +98,17 @@ class _Mac:
         self._inner = hashlib.sha256(block.translate(_INNER))
         self._outer = hashlib.sha256(block.translate(_OUTER))
 
-    def sign_all(self, kid: str, expires: str, session: str, prefixes: Sequence[str]) -> list[str]:
+    def sign_all(
+        self, kid: str, expires: str, session: str, prefixes: Sequence[bytes]
+    ) -> list[bytes]:
         """Return the signatures of prefixes as they stand in URLs."""
         head = self._inner.copy()
         head.update(f"{_VERSION}\n{kid}\n{expires}\n{session}\n".encode())
         found = []
         for prefix in prefixes:
             inner, outer = head.copy(), self._outer.copy()
-            # A stranger's path may hold lone surrogates; they must fail to match, not to encode.
-            inner.update(prefix.encode("utf-8", "surrogatepass"))
+            inner.update(prefix)
             outer.update(inner.digest())
             encoded = binascii.b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE)
-            found.append(encoded[:_SIGNATURE_LENGTH].decode("ascii"))
+            found.append(encoded[:_SIGNATURE_LENGTH])
         return found

@@ -8,7 +8,7 @@ from starlette.types import Scope
 from catalogue.nouns import RenditionId, StoredObject, TrackId
 from origin.chunks import OBJECT_PATH, token_of_query
 from origin.fast.held import Body, cut, hold
-from origin.fast.http import Answer, Headers, names, read_headers
+from origin.fast.http import Answer, names, read_headers, write_lines
 from origin.objects import ObjectAnswer, plan_answer
 from origin.remembered import Collapsed, Remembered
 from origin.services import Services
@@ -54,7 +54,7 @@ class FastChunks:
         self._largest_bytes = capacity_bytes // _SHARE
         self._bodies: Remembered[_Place, Body] = Remembered(capacity_bytes, len)
         self._opened: Remembered[tuple[str, bytes], _Opened] = Remembered(_PREFIXES)
-        self._plain: Remembered[_Place, Headers] = Remembered(1 << 16)
+        self._plain: Remembered[_Place, bytes] = Remembered(1 << 16)
         self._reading: Collapsed[_Span, bytes] = Collapsed()
         self._loading: Collapsed[RenditionId, object] = Collapsed()
 
@@ -95,7 +95,7 @@ class FastChunks:
             if end - start > _RANGE_MAX_BYTES:
                 return None
             part = await self._read(asked, start, end)
-        return Answer(plan.status, _encode(plan.headers), part)
+        return Answer(plan.status, _write(plan.headers), part)
 
     async def _learn(self, scope: Scope) -> _Asked | None:
         """Return what a request is for; its rendition is asked for if it is not known."""
@@ -151,13 +151,13 @@ class FastChunks:
         if asked.headers:
             plan = self._plan(asked)
             start, end = plan.span or (0, 0)
-            return Answer(plan.status, _encode(plan.headers), cut(body, start, end))
+            return Answer(plan.status, _write(plan.headers), cut(body, start, end))
         place = asked.rendition, asked.stored.name
-        headers = self._plain.get(place)
-        if headers is None:
-            headers = _encode(plan_answer(asked.stored, {}).headers)
-            self._plain.put(place, headers)
-        return Answer(200, headers, body)
+        lines = self._plain.get(place)
+        if lines is None:
+            lines = _write(plan_answer(asked.stored, {}).headers)
+            self._plain.put(place, lines)
+        return Answer(200, lines, body)
 
     def _plan(self, asked: _Asked) -> ObjectAnswer:
         said = {
@@ -194,7 +194,7 @@ def _prefix_of(scope: Scope) -> tuple[str, bytes]:
     return prefix, b"" if prefix.count("/") > _BARE_SLASHES else scope["query_string"]
 
 
-def _encode(headers: dict[str, str]) -> Headers:
-    return [
+def _write(headers: dict[str, str]) -> bytes:
+    return write_lines(
         (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items()
-    ]
+    )

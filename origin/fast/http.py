@@ -11,16 +11,27 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Answer(NamedTuple):
-    """An answer whole; its headers tell how long it is."""
+    """An answer whole. ``lines`` are its headers as HTTP/1.1 writes them, which tell its length."""
 
     status: int
-    headers: Headers
+    lines: bytes
     body: Body | memoryview
+
+
+def write_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as HTTP/1.1 writes them, each with its end of line (RFC 9112, 5)."""
+    return b"".join([b"%s: %s\r\n" % header for header in headers])
+
+
+def read_lines(lines: bytes) -> Headers:
+    """Return what ``write_lines`` has written."""
+    parts = [line.partition(b": ") for line in lines.split(b"\r\n")[:-1]]
+    return [(name, value) for name, _, value in parts]
 
 
 async def send_answer(answer: Answer, send: Send) -> None:
     """Send an answer."""
-    start = {"status": answer.status, "headers": answer.headers}
+    start = {"status": answer.status, "headers": read_lines(answer.lines)}
     await send({"type": "http.response.start", **start})
     body = answer.body.read() if isinstance(answer.body, HeldPart) else answer.body
     await send({"type": "http.response.body", "body": body})

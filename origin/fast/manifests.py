@@ -20,14 +20,27 @@ from manifests.manifest import VERSION, AlbumPlace, Heading, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.fast.asking import PREFIX, Asked, Reader
 from origin.fast.callers import KNOWN_FOR, KnownCallers
-from origin.fast.http import Answer, Headers
+from origin.fast.http import Answer, write_lines
 from origin.remembered import Batched, Collapsed, Remembered
 from origin.services import Services
 from origin.throttle import Category
 from origin.tracks import FACES, TO_ROOT, WORTH_ZIPPING_BYTES, describe_stream, find_place
 from origin.visit import visit_of
 
+_TO_ROOT = TO_ROOT.encode("ascii")
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
+_HEADS = {
+    (media_type, zipped): write_lines(
+        [
+            (b"cache-control", b"no-store"),
+            (b"vary", b"Accept-Encoding"),
+            (b"content-type", media_type.encode("ascii")),
+            *[(b"content-encoding", b"gzip")] * zipped,
+        ]
+    )
+    for _, media_type in FACES.values()
+    for zipped in (False, True)
+}
 _TRACKS = 20_000
 _KINDS, _GRANTS_OF_A_KIND = 4096, 1024
 _TEMPLATES_BYTES = 128 << 20
@@ -66,7 +79,7 @@ class _Shown(NamedTuple):
     """What all are shown who are granted the same of a track, and the prefixes signed for it."""
 
     template: Template
-    prefixes: tuple[str, ...]
+    prefixes: tuple[bytes, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -107,11 +120,11 @@ class FastManifests:
             return None
         who = self._callers.name(listener, asked)
         visit.route = _ROUTES[asked.face]
-        if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
+        if not parts.throttle.admit_at_once(visit, Category.STREAM, who, now):
             return None
         granted = self._grant(known, listener, asked.wish, now)
         shown = self._shown.get(_key(known, asked, granted))
-        begins = None if shown is None else parts.throttle.play_at_once(who, asked.track_id)
+        begins = None if shown is None else parts.throttle.play_at_once(who, asked.track_id, now)
         if shown is None or begins is None:
             return None
         parts.measures.count_cache("manifests", hit=True)
@@ -135,15 +148,16 @@ class FastManifests:
         listener = self._callers.recall(asked, parts.now()) or await self._callers.learn(asked)
         if listener is None:
             return None
-        who = self._callers.name(listener, asked)
+        who, now = self._callers.name(listener, asked), parts.now()
         visit.route = _ROUTES[asked.face]
-        if not parts.throttle.admit_at_once(visit, Category.STREAM, who):
+        if not parts.throttle.admit_at_once(visit, Category.STREAM, who, now):
             await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)
         faces: _Faces = {}
-        known = self._recall_track(asked.track_id, parts.now())
+        known = self._recall_track(asked.track_id, now)
         if known is None:
             known, faces = await self._learn_track(asked)
-        granted = self._grant(known, listener, asked.wish, parts.now())
+            now = parts.now()
+        granted = self._grant(known, listener, asked.wish, now)
         key = _key(known, asked, granted)
         shown = self._shown.get(key)
         if shown is None:
@@ -151,7 +165,7 @@ class FastManifests:
             if shown is None:
                 return None
             self._shown.put(key, shown)
-        begins = parts.throttle.play_at_once(who, asked.track_id)
+        begins = parts.throttle.play_at_once(who, asked.track_id, now)
         if begins is None:
             begins = await to_thread.run_sync(parts.throttle.play, who, asked.track_id)
         if begins:
@@ -165,13 +179,13 @@ class FastManifests:
         signed = self._parts.signer.sign_all(
             expires=granted.expires, session=listener.session, prefixes=shown.prefixes
         )
-        values = [f"{TO_ROOT}{each}".encode() for each in signed]
+        values = [_TO_ROOT + each for each in signed]
         values += granted.times
         body = template.fill(values)
         zipped = asked.takes_gzip and len(body) >= WORTH_ZIPPING_BYTES
         if zipped:
             body = template.pack(values, body)
-        return Answer(200, _headers(FACES[asked.face][1], len(body), zipped=zipped), body)
+        return Answer(200, _write_head(FACES[asked.face][1], len(body), zipped=zipped), body)
 
     # ----------------------------------------------------------------------- what is forgotten
 
@@ -285,7 +299,7 @@ class FastManifests:
         """
         chosen = [card.renditions[place] for place in decision.places]
         ids = tuple(rendition_id for rendition_id, _ in chosen)
-        prefixes = tuple(f"/{card.id}/{each}/" for each in ids)
+        prefixes = tuple(f"/{card.id}/{each}/".encode("ascii") for each in ids)
         if face == "manifest":
             found: Sequence[bytes] | None = [faces[each] for each in ids if each in faces]
             if len(found or ()) < len(ids):
@@ -360,13 +374,5 @@ def _key(known: _KnownTrack, asked: Asked, granted: _KnownGrant) -> tuple[object
     return known.edition, asked.face, decision.quality, decision.places
 
 
-def _headers(media_type: str, size_bytes: int, *, zipped: bool) -> Headers:
-    headers: Headers = [
-        (b"cache-control", b"no-store"),
-        (b"vary", b"Accept-Encoding"),
-        (b"content-length", str(size_bytes).encode("ascii")),
-        (b"content-type", media_type.encode("ascii")),
-    ]
-    if zipped:
-        headers.append((b"content-encoding", b"gzip"))
-    return headers
+def _write_head(media_type: str, size_bytes: int, *, zipped: bool) -> bytes:
+    return _HEADS[media_type, zipped] + b"content-length: %d\r\n" % size_bytes

@@ -39,6 +39,7 @@ from origin.app import build_app, build_plain
 from origin.entrance import Entrance
 from origin.fast.app import FastPath
 from origin.fast.held import HeldPart
+from origin.fast.http import read_lines
 from origin.services import Services
 from origin.throttle import USUAL, Category, Throttle
 from protection.tokens import make_session_token
@@ -246,7 +247,8 @@ def compare(both: Both, method: str, path: str, query: str, *headers: tuple[str,
             if recalled is not None:
                 body = recalled.body
                 whole = body.read() if isinstance(body, HeldPart) else bytes(body)
-                assert read_answer(method, *recalled[:2], whole) == expected
+                lines = read_lines(recalled.lines)
+                assert read_answer(method, recalled.status, lines, whole) == expected
         return expected[0]
 
     return asyncio.run(run())

@@ -57,7 +57,7 @@ class Echo(Entrance):
     def _answer(self, scope: Scope) -> Answer:
         # Some are large.
         body = tell(scope) * (1000 if scope["path"].endswith("b") else 1)
-        return Answer(200, [(b"content-length", str(len(body)).encode())], body)
+        return Answer(200, b"content-length: %d\r\n" % len(body), body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = tell(scope)

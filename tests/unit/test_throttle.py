@@ -113,7 +113,7 @@ def test_a_request_is_counted_once_and_refused_as_often_as_it_asks() -> None:
             throttle.admit(late, Category.STREAM, "ada")
         assert caught.value.measured["limit"] == 1
         assert late.headers.count((b"ratelimit-policy", b'"stream";q=1;w=60')) == 1
-    assert throttle.admit_at_once(visit, Category.STREAM, "ada")
+    assert throttle.admit_at_once(visit, Category.STREAM, "ada", NOON)
 
 
 def test_what_was_counted_ahead_ends_with_its_window() -> None:
@@ -122,7 +122,7 @@ def test_what_was_counted_ahead_ends_with_its_window() -> None:
     throttle = build(limits, clock, stream=60)
     ask(throttle)
     clock.now += timedelta(seconds=2)
-    assert not throttle.admit_at_once(Visit(told={}), Category.STREAM, "ada")
+    assert not throttle.admit_at_once(Visit(told={}), Category.STREAM, "ada", clock.now)
     # The lot of two was counted in the window before, of which all but a second still counts.
     assert refusals(throttle, 60).count(False) == 58
 
