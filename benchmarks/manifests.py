@@ -28,9 +28,10 @@ _SAMPLES = 210 * 44_100
 _HOT = 64
 _BATCH = 500
 _COLD = """
-local turn = %d
+local turn, last = %d, %d
 request = function()
   turn = turn + 1
+  if turn >= last then wrk.thread:stop() end
   return wrk.format("GET", string.format("/v1/tracks/trk_%%s%%08d/manifest%s", "%s", turn),
     {["Authorization"] = "Bearer %s"})
 end
@@ -83,12 +84,12 @@ def main() -> None:
             ("cold, every tier", "", third),
             ("never asked for", "?codecs=aac", 2 * third),
         ):
-            script = _COLD % (first, query, "b", token)
+            # One that is asked for again is known.
+            script = _COLD % (first, first + third - _BATCH, query, "b", token)
             pids = children_of(server.pid)
             cold = measure(
                 plant.url, [plant.pid], script, said.seconds, folder, beside=pids, warm=False
             )
-            assert cold.number < third, "more were asked for than there are"
             print(
                 f"{said.tracks:>9,} tracks, {words:<17} {cold}, "
                 f"and {cold.beside_s * 1e6:.0f} µs of PostgreSQL's own"
