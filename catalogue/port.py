@@ -135,8 +135,8 @@ class Brief:
 class Kind:
     """All that tells how tracks may be heard and at which tiers, the same for many.
 
-    ``track`` is one of them, without renditions, and ``rungs`` are those that each of them has, in
-    order. No two kinds are equal, though they may be alike.
+    ``track`` is one of them, and ``rungs`` are those that each of them has, in order. No two kinds
+    are equal, though they may be alike.
     """
 
     track: Track

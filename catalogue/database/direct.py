@@ -25,6 +25,9 @@ CONNECT_TIMEOUT_S = 3
 PATIENCE_S = 2.0
 """How long an answer is waited for."""
 
+HASTE_S = 0.25
+"""How long a connection is waited for."""
+
 REST_S = 1.0
 """How long a server is not asked after it did not answer."""
 
@@ -84,6 +87,7 @@ class PostgresDirect:
         self._rests_until = 0.0
         self._loop: AbstractEventLoop | None = None
         self._turn: asyncio.Lock
+        self._opens: asyncio.Task[None] | None = None
         # Whoever is to be answered, and what came for it so far.
         self._waits: Future[pq.abc.PGresult | None] | None = None
         self._found: pq.abc.PGresult | None = None
@@ -94,7 +98,8 @@ class PostgresDirect:
         if loop is not self._loop:
             # What was opened on another one is of no use here.
             self._drop()
-            self._loop, self._turn, self._rests_until = loop, asyncio.Lock(), 0.0
+            self._loop, self._turn = loop, asyncio.Lock()
+            self._opens, self._rests_until = None, 0.0
         said = self._statements[name]
         given = [_encode(values.get(each, said.fixed[each])) for each in said.order]
         async with self._turn:
@@ -129,17 +134,25 @@ class PostgresDirect:
         return found
 
     async def _connect(self, loop: AbstractEventLoop) -> pq.abc.PGconn | None:
-        if loop.time() < self._rests_until:
-            return None
+        """Return the connection, if it is there soon; else it may be for those who ask later."""
+        if self._opens is None and loop.time() >= self._rests_until:
+            self._opens = loop.create_task(self._open_on(loop))
+            await asyncio.wait([self._opens], timeout=HASTE_S)
+        return self._connection
+
+    async def _open_on(self, loop: AbstractEventLoop) -> None:
         try:
             connection = await asyncio.to_thread(self._open)
         except psycopg.Error:
             self._rests_until = loop.time() + REST_S
-            return None
-        connection.nonblocking = 1
-        loop.add_reader(connection.socket, self._read)
-        self._connection = connection
-        return connection
+        else:
+            if loop is self._loop:
+                connection.nonblocking = 1
+                loop.add_reader(connection.socket, self._read)
+                self._connection = connection
+        finally:
+            if loop is self._loop:
+                self._opens = None
 
     def _open(self) -> pq.abc.PGconn:
         connection = pq.PGconn.connect(self._address.encode())

@@ -1,9 +1,9 @@
 """Manifests of listeners who are known, of tracks that are known: nothing is left but to sign.
 
-What is remembered is forgotten as soon as it is heard that it changed, and after a minute anyway.
+What is remembered is forgotten as soon as it is heard that it changed, or after half a minute.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,19 +12,20 @@ from starlette.types import Scope
 
 from catalogue.errors import TrackNotFound
 from catalogue.licensing import Decision, Listener, Wish, decide, next_turn
-from catalogue.nouns import Codec, RenditionId, Track, TrackId
+from catalogue.nouns import TrackId
 from catalogue.people_port import Changes
-from catalogue.port import Card, Kind, card_of
-from manifests.json import build_json_template, render_face
-from manifests.manifest import VERSION, AlbumPlace, Heading, build_manifest
+from catalogue.port import Card, Kind
+from manifests.json import build_json_template
+from manifests.manifest import AlbumPlace, Heading, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.fast.asking import PREFIX, Asked, Reader
 from origin.fast.callers import KNOWN_FOR, KnownCallers
 from origin.fast.http import Answer, write_lines
-from origin.remembered import Batched, Collapsed, Remembered
+from origin.fast.loading import Faces, Loader
+from origin.remembered import Remembered
 from origin.services import Services
 from origin.throttle import Category
-from origin.tracks import FACES, TO_ROOT, WORTH_ZIPPING_BYTES, describe_stream, find_place
+from origin.tracks import FACES, TO_ROOT, WORTH_ZIPPING_BYTES, describe_stream
 from origin.visit import visit_of
 
 _TO_ROOT = TO_ROOT.encode("ascii")
@@ -44,10 +45,6 @@ _HEADS = {
 _TRACKS = 20_000
 _KINDS, _GRANTS_OF_A_KIND = 4096, 1024
 _TEMPLATES_BYTES = 128 << 20
-
-_Wanted = tuple[TrackId, tuple[Codec, ...] | None]
-"""A track, and the codecs whose faces are wanted with it: all if empty, and none if None."""
-_Faces = Mapping[RenditionId, bytes]
 
 
 class _KnownGrant(NamedTuple):
@@ -98,9 +95,7 @@ class FastManifests:
         self._shown: Remembered[tuple[object, ...], _Shown] = Remembered(
             _TEMPLATES_BYTES, lambda shown: shown.size_bytes
         )
-        self._loading: Collapsed[tuple[str, int], tuple[Track, AlbumPlace | None]] = Collapsed()
-        self._cards = Batched(self._load_cards)
-        self._faces = Batched(self._load_faces)
+        self._loader = Loader(parts)
         self._turn = self._editions = 0
 
     def recall(self, scope: Scope) -> Answer | None:
@@ -152,7 +147,7 @@ class FastManifests:
         visit.route = _ROUTES[asked.face]
         if not parts.throttle.admit_at_once(visit, Category.STREAM, who, now):
             await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)
-        faces: _Faces = {}
+        faces: Faces = {}
         known = self._recall_track(asked.track_id, now)
         if known is None:
             known, faces = await self._learn_track(asked)
@@ -211,11 +206,11 @@ class FastManifests:
         known = self._tracks.get(track_id)
         return None if known is None or known.until <= now else known
 
-    async def _learn_track(self, asked: Asked) -> tuple[_KnownTrack, _Faces]:
+    async def _learn_track(self, asked: Asked) -> tuple[_KnownTrack, Faces]:
         """Ask for a track, and for the faces that its JSON needs. Raises TrackNotFound."""
         turn, track_id = self._turn, asked.track_id
         codecs = asked.wish.codecs if asked.face == "manifest" else None
-        found = await self._cards.get((TrackId(track_id), codecs))
+        found = await self._loader.card(TrackId(track_id), codecs)
         if found is None:
             raise TrackNotFound("No track has this id.", track=track_id[:60])
         card, faces = found
@@ -229,43 +224,6 @@ class FastManifests:
         if turn == self._turn:
             self._tracks.put(track_id, known)
         return known, faces
-
-    async def _load_cards(
-        self, wanted: Collection[_Wanted]
-    ) -> Mapping[_Wanted, tuple[Card, _Faces]]:
-        """Return those of some tracks that exist, each with the faces that are wanted with it."""
-        ids = {track_id for track_id, _ in wanted}
-        cards = await self._parts.cards.tracks(ids)
-        if len(cards) < len(ids):
-            cards |= await to_thread.run_sync(self._make_cards, ids - cards.keys())
-        shown = {
-            key: _choose_faces(cards[track_id], key[1])
-            for key in wanted
-            if (track_id := key[0]) in cards
-        }
-        faces = await self._find_faces({each for those in shown.values() for each in those})
-        return {
-            key: (cards[key[0]], {each: faces[each] for each in those if each in faces})
-            for key, those in shown.items()
-        }
-
-    def _make_cards(self, track_ids: Collection[TrackId]) -> dict[TrackId, Card]:
-        briefs = self._parts.tracks.briefs(track_ids, version=VERSION, render=render_face)
-        return {track_id: card_of(brief) for track_id, brief in briefs.items()}
-
-    async def _load(self, track_id: str) -> tuple[Track, AlbumPlace | None]:
-        """Return a track as the catalogue has it now. Raises TrackNotFound."""
-        parts = self._parts
-
-        def find() -> tuple[Track, AlbumPlace | None]:
-            track = parts.tracks.get(TrackId(track_id))
-            return track, find_place(parts, track)
-
-        async def load() -> tuple[Track, AlbumPlace | None]:
-            return await to_thread.run_sync(find)
-
-        # Who asks after a change waits for nothing that was begun before it.
-        return await self._loading.run((track_id, self._turn), load)
 
     def _grant(
         self, known: _KnownTrack, listener: Listener, wish: Wish, now: datetime
@@ -291,7 +249,7 @@ class FastManifests:
         return found
 
     async def _show(
-        self, card: Card, decision: Decision, face: str, listener: Listener, faces: _Faces
+        self, card: Card, decision: Decision, face: str, listener: Listener, faces: Faces
     ) -> _Shown | None:
         """Return what is the same for all who have such a grant; None if it is outdated by now.
 
@@ -303,55 +261,18 @@ class FastManifests:
         if face == "manifest":
             found: Sequence[bytes] | None = [faces[each] for each in ids if each in faces]
             if len(found or ()) < len(ids):
-                found = await self._faces.get(ids)
+                found = await self._loader.faces(ids)
             if found is None:
                 return None
             heading = _head(card, decision, chosen[0][1])
             return _Shown(build_json_template(heading, found, refresh_url="manifest"), prefixes)
-        whole, place = await self._load(card.id)
+        whole, place = await self._loader.whole(card.id, self._turn)
         by_id = {each.id: each for each in whole.renditions}
         if any(each not in by_id for each in ids):
             return None
         grant = decision.grant(card.id, listener, tuple(by_id[each] for each in ids))
         manifest = build_manifest(whole, grant, str, refresh_url="manifest", place=place)
         return _Shown(build_template(FACES[face][0], manifest), prefixes)
-
-    async def _load_faces(
-        self, asked: Collection[tuple[RenditionId, ...]]
-    ) -> Mapping[tuple[RenditionId, ...], Sequence[bytes]]:
-        """Return the faces of several manifests' renditions, of those that have all of them."""
-        found = await self._find_faces({each for wanted in asked for each in wanted})
-        return {
-            wanted: [found[each] for each in wanted]
-            for wanted in asked
-            if found.keys() >= set(wanted)
-        }
-
-    async def _find_faces(self, ids: Collection[RenditionId]) -> _Faces:
-        """Return the faces of those of some renditions that exist."""
-        if not ids:
-            return {}
-        found = await self._parts.cards.faces(ids, version=VERSION)
-        missing = [each for each in ids if each not in found]
-        if missing:
-            found |= await to_thread.run_sync(self._make_faces, missing)
-        return found
-
-    def _make_faces(self, ids: Collection[RenditionId]) -> dict[RenditionId, bytes]:
-        made = self._parts.tracks.faces(ids, version=VERSION, render=render_face)
-        return {each: face.encode() for each, face in made.items()}
-
-
-def _choose_faces(card: Card, codecs: tuple[Codec, ...] | None) -> Sequence[RenditionId]:
-    """Return the renditions of a track in some codecs: in all if empty, and none if None."""
-    if codecs is None:
-        return ()
-    rungs = card.kind.rungs
-    return [
-        rendition_id
-        for (rendition_id, _), rung in zip(card.renditions, rungs, strict=True)
-        if not codecs or rung.codec in codecs
-    ]
 
 
 def _head(card: Card, decision: Decision, seconds: float) -> Heading:

@@ -1,6 +1,7 @@
 """Asking PostgreSQL on the event loop: whatever goes wrong is no answer, and soon there is one."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -134,3 +135,18 @@ def test_tables_may_change_meanwhile(asked: Direct, url: str) -> None:
         assert await soon(asked, "changing") == [[b"5"]]
 
     run(check())
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_to_be_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        engine = open_engine(f"postgresql://lathe@127.0.0.1:{silent.getsockname()[1]}/none")
+        asked = open_direct(engine, STATEMENTS)
+
+        async def check() -> None:
+            for _ in range(3):
+                assert await asked.rows("some") is None
+            # It is still being opened.
+            assert not [task for task in asyncio.all_tasks() if task.done()]
+            assert len(asyncio.all_tasks()) == 2
+
+        asyncio.run(check())
