@@ -39,17 +39,16 @@ def build_json_template(heading: Heading, faces: Sequence[bytes], *, refresh_url
     ``faces`` are those of its renditions.
     """
     slots = [len(faces), len(faces) + 1, *range(len(faces))]
-    url = msgspec.json.encode(refresh_url)
-    pieces = [
-        msgspec.json.encode(_describe(heading))[:-1] + b',"expires_at":"',
-        b'","refresh_after":"',
-    ]
-    text = b'","refresh_url":' + url + b',"renditions":['
+    told = msgspec.json.encode(_describe(heading))
+    pieces = [told[:-1] + b',"expires_at":"', b'","refresh_after":"']
+    # Faces are long, and copied once.
+    text: list[bytes | memoryview] = [b'","refresh_url":', msgspec.json.encode(refresh_url)]
+    between = b',"renditions":['
     for face in faces:
-        before, _, after = face.partition(_NO_BASE)
-        pieces.append(text + before + b'"base_url":"')
-        text = b'"' + after + b","
-    pieces.append(text[:-1] + b"]}")
+        place = face.index(_NO_BASE)
+        pieces.append(b"".join([*text, between, face[:place], b'"base_url":"']))
+        text, between = [b'"', memoryview(face)[place + len(_NO_BASE) :]], b","
+    pieces.append(b"".join([*text, b"]}"]))
     return Template(pieces, slots)
 
 

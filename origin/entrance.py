@@ -93,16 +93,16 @@ class Entrance:
             self._tell(scope, visit, status, first_byte_s)
 
     def _enter(self, scope: Scope) -> Visit:
-        visit = Visit(told={"request_id": self._take_id(scope).decode("ascii")})
+        visit = Visit(told={"request_id": self._take_id(scope)})
         enter(scope, visit)
         return visit
 
-    def _take_id(self, scope: Scope) -> bytes:
+    def _take_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == _REQUEST_ID and _FIT.fullmatch(value):
-                assert isinstance(value, bytes)
-                return value
-        return f"{self._prefix}-{next(self._numbers):x}".encode("ascii")
+                said: str = value.decode("ascii")
+                return said
+        return f"{self._prefix}-{next(self._numbers):x}"
 
     def _tell(self, scope: Scope, visit: Visit, status: int, first_byte_s: float) -> None:
         route = visit.route or getattr(scope.get("route"), "path", "")

@@ -15,16 +15,10 @@ class Remembered(Generic[Key, Value]):
 
     def __init__(self, capacity: int, weigh: Callable[[Value], int] = lambda _: 1) -> None:
         self._capacity, self._weigh = capacity, weigh
-        self._weight, self._is_half_full = 0, False
+        self._weight = 0
         self._known: OrderedDict[Key, Value] = OrderedDict()
-
-    def get(self, key: Key) -> Value | None:
+        self.get: Callable[[Key], Value | None] = self._known.get
         """Return what is remembered of a key, or None."""
-        found = self._known.get(key)
-        # As long as there is room enough, nobody asks what was used last.
-        if self._is_half_full and found is not None:
-            self._known.move_to_end(key)
-        return found
 
     def put(self, key: Key, value: Value) -> None:
         """Remember a value, and forget what was used longest ago for it."""
@@ -34,19 +28,25 @@ class Remembered(Generic[Key, Value]):
         while self._weight > self._capacity and self._known:
             _, oldest = self._known.popitem(last=False)
             self._weight -= self._weigh(oldest)
-        self._is_half_full = 2 * self._weight > self._capacity
+        # As long as there is room enough, nobody asks what was used last.
+        self.get = self._known.get if 2 * self._weight <= self._capacity else self._use
 
     def forget(self, key: Key) -> None:
         """Remember nothing of a key."""
         value = self._known.pop(key, None)
         if value is not None:
             self._weight -= self._weigh(value)
-            self._is_half_full = 2 * self._weight > self._capacity
 
     def clear(self) -> None:
         """Remember nothing."""
         self._known.clear()
-        self._weight, self._is_half_full = 0, False
+        self._weight, self.get = 0, self._known.get
+
+    def _use(self, key: Key) -> Value | None:
+        found = self._known.get(key)
+        if found is not None:
+            self._known.move_to_end(key)
+        return found
 
     def __len__(self) -> int:
         return len(self._known)

@@ -8,7 +8,7 @@ itself.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from threading import Lock
 
@@ -58,6 +58,9 @@ _LOTS = 30
 _KNOWN = 100_000
 
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
 def parse_limits(text: str) -> Mapping[Category, Limit]:
     """Return the usual limits with those of ``text``: ``stream=300/min login=5/15min``.
 
@@ -88,7 +91,8 @@ def _write_policy(category: Category, limit: Limit) -> tuple[tuple[bytes, bytes]
 class _Lot:
     """What is left of what was counted ahead, in which window, and how much could be counted."""
 
-    turn: int
+    since: datetime
+    until: datetime
     left: int
     remaining: int
 
@@ -104,9 +108,6 @@ class Throttle:
         self._lots: Remembered[tuple[Category, str], _Lot] = Remembered(_KNOWN)
         self._plays: Remembered[tuple[str, str], datetime] = Remembered(_KNOWN)
         self._lock = Lock()
-        self._windows_s = {
-            category: limit.window.total_seconds() for category, limit in allowed.items()
-        }
         self._policies = {
             category: _write_policy(category, limit) for category, limit in allowed.items()
         }
@@ -173,13 +174,13 @@ class Throttle:
     def _recall(self, category: Category, who: str, now: datetime) -> int | None:
         """Use one of what was counted ahead, if any is left; return how many more there are."""
         lot = self._lots.get((category, who))
-        if lot is None or not lot.left or lot.turn != self._turn(category, now):
+        if lot is None or not lot.left or not lot.since <= now < lot.until:
             return None
         lot.left -= 1
         return lot.remaining + lot.left
 
     def _take(self, category: Category, who: str) -> Verdict:
-        limit, turn = self._allowed[category], self._turn(category, self._now())
+        limit, (since, until) = self._allowed[category], self._window(category, self._now())
         size = max(1, limit.count // _LOTS)
         verdict = self._count(category, who, size)
         if not verdict.allowed and size > 1:
@@ -189,9 +190,9 @@ class Throttle:
         with self._lock:
             known = self._lots.get((category, who))
             left = size - 1
-            if known is not None and known.turn == turn:
+            if known is not None and known.since == since:
                 left += known.left
-            self._lots.put((category, who), _Lot(turn, left, verdict.remaining))
+            self._lots.put((category, who), _Lot(since, until, left, verdict.remaining))
         return Verdict(allowed=True, remaining=verdict.remaining + left, retry_after_s=0)
 
     def _count(self, category: Category, who: str, count: int) -> Verdict:
@@ -201,8 +202,11 @@ class Throttle:
         except Unavailable:
             return self._own.take([key], limit, now=now, count=count)
 
-    def _turn(self, category: Category, now: datetime) -> int:
-        return int(now.timestamp() // self._windows_s[category])
+    def _window(self, category: Category, now: datetime) -> tuple[datetime, datetime]:
+        """Return the window that a moment is in: from when, and until before when."""
+        window = self._allowed[category].window
+        since = now - (now - _EPOCH) % window
+        return since, since + window
 
     def _note(self, visit: Visit, category: Category, left: int, retry_after_s: int = 0) -> None:
         """Tell the caller how much is left; draft-ietf-httpapi-ratelimit-headers has the form."""

@@ -69,18 +69,12 @@ class CardRung(msgspec.Struct, array_like=True):
     media_type: str
 
 
-class CardShown(msgspec.Struct, array_like=True):
-    """A rendition as manifests name it, and how long it lasts."""
-
-    id: str
-    seconds: float
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Card:
     """What a card tells of a track, and what stands beside it.
 
-    ``rungs`` and ``shown`` are what has to be known to choose among its renditions, in order.
+    ``rungs`` are what has to be known to choose among its renditions, ``shown`` their ids and how
+    many seconds each lasts, in order.
     """
 
     id: TrackId
@@ -94,7 +88,7 @@ class _Card:
     before: TrackId | None
     after: TrackId | None
     rungs: tuple[CardRung, ...]
-    shown: tuple[CardShown, ...]
+    shown: tuple[tuple[RenditionId, float], ...]
 
     def brief(self, published: tuple[Rendition, ...]) -> Brief:
         """Return the track briefly, with its renditions."""
@@ -234,7 +228,7 @@ def read_briefs(
             before=before,
             after=after,
             rungs=tuple(_rung(each) for each in track.renditions),
-            shown=tuple(CardShown(each.id, each.seconds) for each in track.renditions),
+            shown=tuple((each.id, each.seconds) for each in track.renditions),
         )
         new.append(
             {

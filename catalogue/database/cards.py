@@ -5,7 +5,7 @@ from collections.abc import Collection
 import msgspec
 from sqlalchemy import Engine
 
-from catalogue.database.briefs import CARDS, FACES, LISTED, CardRung, CardShown
+from catalogue.database.briefs import CARDS, FACES, LISTED, CardRung
 from catalogue.database.direct import is_plain, open_direct
 from catalogue.nouns import AlbumId, RenditionId, Rung, Tier, TrackId
 from catalogue.port import Card, Kind
@@ -23,16 +23,16 @@ class _Metadata(msgspec.Struct):
 class _Read(msgspec.Struct):
     """What of a card a manifest needs; what tells its kind is left as it is written."""
 
-    id: str
+    id: TrackId
     label: str
     metadata: _Metadata
     taken_down_at: str | None
     owner: str | None
-    album_id: str | None
-    before: str | None
-    after: str | None
+    album_id: AlbumId | None
+    before: TrackId | None
+    after: TrackId | None
     rungs: msgspec.Raw
-    shown: tuple[CardShown, ...]
+    shown: tuple[tuple[RenditionId, float], ...]
 
 
 _READ = msgspec.json.Decoder(_Read)
@@ -75,15 +75,15 @@ class SqlCards:
             rungs = tuple(_climb(each) for each in _RUNGS.decode(read.rungs))
             kind = self._kinds[key] = Kind(track=LISTED.decode(text), rungs=rungs)
         return Card(
-            id=TrackId(read.id),
+            id=read.id,
             title=said.title,
             artist=said.artist,
             isrc=said.isrc,
-            album_id=None if read.album_id is None else AlbumId(read.album_id),
-            before=None if read.before is None else TrackId(read.before),
-            after=None if read.after is None else TrackId(read.after),
+            album_id=read.album_id,
+            before=read.before,
+            after=read.after,
             kind=kind,
-            renditions=tuple((RenditionId(each.id), each.seconds) for each in read.shown),
+            renditions=read.shown,
         )
 
 
