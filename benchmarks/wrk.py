@@ -34,6 +34,17 @@ class Rate:
         return f"{self.answers:>9,.0f} a core-second, {self.size_bytes / 1024:6.0f} KiB each"
 
 
+def add_up(rates: Sequence[Rate]) -> Rate:
+    """Return the rate of all that was answered at several."""
+    number = sum(rate.number for rate in rates)
+    return Rate(
+        answers=number / sum(rate.number / rate.answers for rate in rates),
+        size_bytes=sum(rate.size_bytes * rate.number for rate in rates) / number,
+        number=number,
+        beside_s=sum(rate.beside_s * rate.number for rate in rates) / number,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """A path, and headers beside it."""

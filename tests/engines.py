@@ -142,7 +142,7 @@ class EdgeServer(NginxServer):
         if store is not None:
             served = folder / "lathe" / "folder.conf"
             text = served.read_text("utf-8").replace("/var/lib/lathe/store", str(store))
-            served.write_text(text, "utf-8")
+            served.write_text(text.replace("/dev/stdout", f"{folder}/access.log"), "utf-8")
         if os.geteuid() == 0:
             # A master process that root starts hands its workers to another user.
             configuration = f"user root;\n{configuration}"

@@ -89,7 +89,9 @@ def folder_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             (rendition / name).write_bytes(case["rendition"].encode())
     port, away = free_port(), f"127.0.0.1:{free_port()}"
     text = configuration(port, away, "folder.conf")
-    with EdgeServer(text, folder, port, ring=RING, store=folder / "store") as edge:
+    with EdgeServer(
+        text, folder, port, ring=RING.replace(" ", "\r\n\t"), store=folder / "store"
+    ) as edge:
         yield edge.url
 
 

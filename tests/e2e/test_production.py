@@ -285,8 +285,15 @@ def test_the_edge_believes_nobody_who_says_where_he_is(plant: Plant, edge: str) 
 
 
 def test_no_request_line_is_logged_by_the_edge() -> None:
-    text = (DEPLOY / "nginx" / "nginx.conf").read_text("utf-8")
-    assert not re.search(r"\$(request|request_uri|uri|args|http_referer)\b", text)
+    files = sorted((DEPLOY / "nginx").glob("*.conf"))
+    text = "\n".join(file.read_text("utf-8") for file in files)
+    formats = dict(re.findall(r"log_format (\w+) (.*?);\n", text, re.DOTALL))
+    assert set(re.findall(r"access_log /dev/stdout (\w+) ", text)) == set(formats)
+    assert text.count("access_log") == len(formats) == 2
+    for written in formats.values():
+        told = set(re.findall(r"\$(\w+)", written))
+        assert "status" in told
+        assert not told & {"request", "request_uri", "uri", "args", "http_referer", "lathe_said"}
 
 
 def test_prometheus_understands_the_rules(tmp_path: Path) -> None:
