@@ -8,8 +8,9 @@ SLOW = tests/e2e/test_backup.py tests/e2e/test_plant.py tests/e2e/test_recovery.
     tests/e2e/test_players.py tests/e2e/test_signed_urls.py tests/e2e/test_tus.py \
     tests/e2e/test_away.py tests/e2e/test_export.py tests/e2e/test_webhooks.py \
     tests/e2e/test_cenc.py tests/e2e/test_full_disk.py tests/e2e/test_features.py \
-    tests/e2e/test_similar.py tests/audio/test_features.py tests/audio/test_damage.py \
-    tests/audio/test_awkward_lengths.py tests/audio/test_determinism.py
+    tests/e2e/test_similar.py tests/e2e/test_problems.py tests/e2e/test_seen.py \
+    tests/audio/test_features.py tests/audio/test_damage.py tests/audio/test_awkward_lengths.py \
+    tests/audio/test_determinism.py
 PYTEST = .venv/bin/python -m pytest
 AT_ONCE = -n auto --dist loadfile --no-loadscope-reorder
 
@@ -31,7 +32,7 @@ test-clients:
 # Parts of a plant killed at random, ROUNDS times; before that, what takes long: whole plants that
 # are killed, stopped, cancelled, filled, cut off, and restored from a backup; players, messages and
 # slow lines; what is heard of much music, and known again; masters of every length and with every
-# damage; what tells of chaos; hundreds of players at two origins, of which one is killed; and
+# damage; every problem that is answered, and what operators see of a plant; what tells of chaos; hundreds of players at two origins, of which one is killed; and
 # downloads of a plant that is.
 chaos:
 	@tools/setup dev
