@@ -32,8 +32,8 @@ test-clients:
 # Parts of a plant killed at random, ROUNDS times; before that, what takes long: whole plants that
 # are killed, stopped, cancelled, filled, cut off, and restored from a backup; players, messages and
 # slow lines; what is heard of much music, and known again; masters of every length and with every
-# damage; every problem that is answered, and what operators see of a plant; what tells of chaos; hundreds of players at two origins, of which one is killed; and
-# downloads of a plant that is.
+# damage; every problem that is answered; what operators see; what tells of chaos; hundreds of
+# players at two origins, of which one is killed; and downloads of a plant that is.
 chaos:
 	@tools/setup dev
 	@$(PYTEST) $(SLOW) $(AT_ONCE)
