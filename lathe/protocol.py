@@ -44,7 +44,21 @@ def build_protocol(*, patience_s: float) -> type["QuickProtocol"]:
     known: Remembered[bytes, Headers] = Remembered(
         _KNOWN_BYTES, lambda headers: 2 * sum(len(name) + len(value) for name, value in headers)
     )
-    return type("Protocol", (QuickProtocol,), {"patience_s": patience_s, "known": known})
+    own = {"patience_s": patience_s, "known": known, "default": _Default()}
+    return type("Protocol", (QuickProtocol,), own)
+
+
+class _Default:
+    """The headers that every answer has, which change once a second."""
+
+    def __init__(self) -> None:
+        self._headers: Headers = []
+        self._lines = b""
+
+    def write(self, headers: Headers) -> bytes:
+        if headers is not self._headers:
+            self._headers, self._lines = headers, write_lines(headers)
+        return self._lines
 
 
 class QuickProtocol(HttpToolsProtocol):
@@ -59,6 +73,7 @@ class QuickProtocol(HttpToolsProtocol):
 
     patience_s: float
     known: Remembered[bytes, Headers]
+    default: "_Default"
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -284,7 +299,7 @@ class QuickProtocol(HttpToolsProtocol):
         return not (self.pipeline or self.flow.write_paused or self.transport.is_closing())
 
     def _write(self, answer: Answer) -> None:
-        default, body = write_lines(self.server_state.default_headers), answer.body
+        body, default = answer.body, self.default.write(self.server_state.default_headers)
         head = b"%s%s%s\r\n" % (STATUS_LINE[answer.status], default, answer.lines)
         if isinstance(body, HeldPart):
             self._send(head, body)

@@ -58,10 +58,12 @@ class UrlSigner:
         (signed,) = self.sign_all(expires=expires, session=session, prefixes=[prefix.encode()])
         return signed.decode("ascii")
 
-    def sign_all(self, *, expires: str, session: str, prefixes: Sequence[bytes]) -> list[bytes]:
-        """Return the signed forms of ``prefixes`` that a grant covers, each as ``sign`` does."""
+    def sign_all(
+        self, *, expires: str, session: str, prefixes: Sequence[bytes], root: str = ""
+    ) -> list[bytes]:
+        """Return the signed forms of ``prefixes`` that a grant covers, below ``root``."""
         kid = self._first_kid
-        head = f"/s/{expires}.{kid}.{session}.".encode("ascii")
+        head = f"{root}/s/{expires}.{kid}.{session}.".encode("ascii")
         signatures = self._macs[kid].sign_all(kid, expires, session, prefixes)
         return [
             head + signature + prefix

@@ -32,10 +32,11 @@ class FastPath:
     def recall(self, scope: Scope) -> Answer | None:
         """Return the answer to a GET request if that needs nothing but what is in memory."""
         found = self._room(scope)
-        # What is at fault is asked again of the one that has words for it.
-        with suppress(LatheError):
+        try:
             return None if found is None else found.recall(scope)
-        return None
+        except LatheError:
+            # What is at fault is asked again of the one that has words for it.
+            return None
 
     async def find(self, scope: Scope) -> Answer | None:
         """Return the answer to a GET or HEAD request, or None where ``plain`` has to give it.

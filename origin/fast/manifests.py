@@ -28,7 +28,6 @@ from origin.throttle import Category
 from origin.tracks import FACES, TO_ROOT, WORTH_ZIPPING_BYTES, describe_stream
 from origin.visit import visit_of
 
-_TO_ROOT = TO_ROOT.encode("ascii")
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
 _HEADS = {
     (media_type, zipped): write_lines(
@@ -171,10 +170,12 @@ class FastManifests:
         self, asked: Asked, listener: Listener, granted: _KnownGrant, shown: _Shown
     ) -> Answer:
         template = shown.template
-        signed = self._parts.signer.sign_all(
-            expires=granted.expires, session=listener.session, prefixes=shown.prefixes
+        values = self._parts.signer.sign_all(
+            expires=granted.expires,
+            session=listener.session,
+            prefixes=shown.prefixes,
+            root=TO_ROOT,
         )
-        values = [_TO_ROOT + each for each in signed]
         values += granted.times
         body = template.fill(values)
         zipped = asked.takes_gzip and len(body) >= WORTH_ZIPPING_BYTES
