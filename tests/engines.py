@@ -146,7 +146,10 @@ class EdgeServer(NginxServer):
         if os.geteuid() == 0:
             # A master process that root starts hands its workers to another user.
             configuration = f"user root;\n{configuration}"
-        environment = {"LATHE_URL_KEYS": ring, "MALLOC_TRIM_THRESHOLD_": "4194304"}
+        keys = folder / "lathe" / "keys.sh"
+        keys.write_text(keys.read_text("utf-8").replace("/tmp/", f"{folder}/"), "utf-8")
+        subprocess.run(["sh", str(keys)], env={**os.environ, "LATHE_URL_KEYS": ring}, check=True)
+        environment = {"MALLOC_TRIM_THRESHOLD_": "4194304"}
         super().__init__(configuration, folder, port, environment=environment)
 
 

@@ -96,6 +96,21 @@ def folder_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
+def make_edge(tmp_path: Path) -> Callable[[str], EdgeServer]:
+    """Make an edge with a ring of its own, and a folder that holds one object of the vectors."""
+
+    def make(ring: str) -> EdgeServer:
+        rendition = tmp_path / "store" / "renditions" / CASES[0]["rendition"]
+        rendition.mkdir(parents=True)
+        (rendition / NAME).write_bytes(b"chunk")
+        port, away = free_port(), f"127.0.0.1:{free_port()}"
+        text = configuration(port, away, "folder.conf")
+        return EdgeServer(text, tmp_path, port, ring=ring, store=tmp_path / "store")
+
+    return make
+
+
+@pytest.fixture
 def cached(tmp_path: Path) -> Iterator[tuple[str, Upstream]]:
     """An edge with a cache, and its origin."""
     upstream, port = Upstream(), free_port()
@@ -196,6 +211,60 @@ def test_what_expired_or_is_another_ring_s_does_not_open(folder_edge: str) -> No
         if status == 502:
             with pytest.raises(LatheError):
                 SIGNER.verify(token, TrackId(track), rendition, now)
+
+
+def sign_with(ring: str, life: timedelta = timedelta(minutes=1)) -> str:
+    """Return the path of the object of the first vector, signed with the first key of a ring."""
+    rendition = RenditionId(CASES[0]["rendition"])
+    grant = make_grant(rendition, track=CASES[0]["track"], expires_at=datetime.now(UTC) + life)
+    return f"{UrlSigner(parse_ring(ring, 'LATHE_URL_KEYS')).sign(grant, rendition)}{NAME}"
+
+
+def test_a_key_is_a_key_whatever_its_id_means_to_nginx(
+    make_edge: Callable[[str], EdgeServer],
+) -> None:
+    kids = ("default", "include", "hostnames", "volatile", "n1", "k1")
+    words = [f"{kid}:{letter * 42}A" for kid, letter in zip(kids, "ABCDEF", strict=True)]
+    with make_edge(" ".join(words)) as edge:
+        for word in words:
+            assert httpx.get(f"{edge.url}{sign_with(word)}").status_code == 200
+            # The same secret is no other key's, nor that of an id which nobody has.
+            for kid in ("k2", *kids):
+                stranger = f"{kid}:{word.partition(':')[2]}"
+                if stranger != word:
+                    assert httpx.get(f"{edge.url}{sign_with(stranger)}").status_code == 502
+
+
+def test_a_url_opens_until_the_second_it_ends_in(make_edge: Callable[[str], EdgeServer]) -> None:
+    ring = f"k1:{'A' * 43}"
+    with make_edge(ring) as edge:
+        path = sign_with(ring, timedelta(seconds=3))
+        expires = int(path.split("/")[2].split(".")[0])
+        seen: list[tuple[int, float, float]] = []
+        while not seen or seen[-1][1] < expires + 1:
+            asked_at = datetime.now(UTC).timestamp()
+            status = httpx.get(f"{edge.url}{path}").status_code
+            seen.append((status, asked_at, datetime.now(UTC).timestamp()))
+        assert {status for status, _, answered in seen if answered < expires} == {200}
+        assert {status for status, asked, _ in seen if asked >= expires} == {502}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x", "00001", "00001.m4s.bak", ".m4s", "00001.m4s/", "init.m4v", "a/00001.m4s", "00001.M4S"]
+    + ["cover-.jpg", "cover-300.jpg.gz", "../00001.m4s", "%30%30001.m4s", "00001.m4s%00", "1.m4s?t"],
+)
+def test_what_is_no_name_of_an_object_is_the_origin_s(folder_edge: str, name: str) -> None:
+    connection = HTTPConnection(folder_edge.removeprefix("http://"), timeout=HANG_S)
+    assert _ask_raw(connection, f"{CASES[0]['prefix']}{name}") in (400, 502)
+    connection.close()
+
+
+def test_only_its_owner_reads_the_ring_of_an_edge(
+    make_edge: Callable[[str], EdgeServer], tmp_path: Path
+) -> None:
+    make_edge(RING)
+    assert (tmp_path / "url-keys.conf").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_cold_chunk_is_fetched_once_and_then_from_the_cache(

@@ -142,6 +142,18 @@ def test_what_is_mounted_exists_and_every_volume_is_used() -> None:
     assert all((ROOT / mount).exists() for mount in mounted if mount.startswith("."))
 
 
+def test_the_image_of_the_edge_writes_its_ring_before_it_starts() -> None:
+    (place,) = {
+        place
+        for mount in compose()["services"]["edge"]["volumes"]
+        for source, place, *_ in [mount.split(":")]
+        if source == "./deploy/nginx/keys.sh"
+    }
+    # What the entrypoint of the image runs: executable files there whose names end so.
+    assert re.fullmatch(r"/docker-entrypoint\.d/[0-9]+-[a-z-]+\.sh", place)
+    assert os.access(DEPLOY / "nginx" / "keys.sh", os.X_OK)
+
+
 @pytest.mark.parametrize("secret", SECRETS)
 def test_no_secret_has_a_default(secret: str) -> None:
     assert (DEPLOY / "example.env").read_text("utf-8").count(f"\n{secret}=\n") == 1
