@@ -154,6 +154,14 @@ def test_an_object_has_the_media_type_that_the_origin_says(folder_edge: str, nam
     assert forged.status_code in (502, 503), "asked of the origin, which is away"
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "DELETE"])
+def test_whatever_is_not_asked_of_a_file_is_the_origin_s(folder_edge: str, method: str) -> None:
+    """A browser asks with OPTIONS, before it sends what a page of another origin wants."""
+    url = f"{folder_edge}{in_path(CASES[0]['prefix'])}"
+    assert httpx.request(method, url).status_code == 502
+    assert httpx.head(url).status_code == 200
+
+
 def mutate(dice: random.Random, path: str) -> str:
     """Return a URL that differs from one somewhere, but not in the object's name."""
     before, after = path.split(NAME)
