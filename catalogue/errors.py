@@ -727,7 +727,7 @@ class DownloadNotReady(Conflict):
 class OriginUnavailable(Unavailable):
     code = "origin-unavailable"
     title = "The origin cannot be reached"
-    advice = "What is on the device plays on; try again when there is a network."
+    advice = "What is on the device plays on; try again in a while, or when there is a network."
 
 
 class KeyServiceUnavailable(Unavailable):

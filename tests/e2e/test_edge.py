@@ -5,18 +5,21 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import SHUT_RDWR, socket
 from typing import Any
 
 import httpx
 import pytest
 
-from catalogue.errors import LatheError
+from catalogue.errors import LatheError, OriginUnavailable
 from catalogue.nouns import RenditionId, Sha256, StoredObject, TrackId
 from origin.objects import plan_answer
+from origin.problems import MEDIA_TYPE, describe
 from protection.keyring import parse_ring
 from protection.signing import UrlSigner
 from tests.contract.examples import make_grant
@@ -35,6 +38,9 @@ OTHERS = [
     *("loudness.svg", "waveform.json", "waveform.dat"),
 ]
 MUTATIONS = 10_000
+# What an edge says in place of its origin, where that is away.
+UNREACHED = describe(OriginUnavailable("It does not answer the edge.")).model_dump()
+AWAY = UNREACHED["status"]
 LETTERS = "aA0_-.%/:?#"
 
 
@@ -43,10 +49,15 @@ class Upstream:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self._connections: list[socket] = []
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                upstream._connections.append(self.connection)
 
             def do_GET(self) -> None:
                 upstream.paths.append(self.path)
@@ -64,6 +75,14 @@ class Upstream:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def end(self) -> None:
+        """Take no connection any more, and end those that are kept."""
+        self.server.shutdown()
+        self.server.server_close()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(SHUT_RDWR)
 
 
 def configuration(port: int, origin: str, chunks: str) -> str:
@@ -117,8 +136,7 @@ def cached(tmp_path: Path) -> Iterator[tuple[str, Upstream]]:
     text = configuration(port, upstream.address, "cached.conf")
     with EdgeServer(text, tmp_path, port, ring=RING) as edge:
         yield edge.url, upstream
-    upstream.server.shutdown()
-    upstream.server.server_close()
+    upstream.end()
 
 
 def in_query(prefix: str) -> str:
@@ -151,15 +169,47 @@ def test_an_object_has_the_media_type_that_the_origin_says(folder_edge: str, nam
     stored = StoredObject(name=name, size_bytes=1, sha256=Sha256(""))
     assert answer.headers["content-type"] == plan_answer(stored, {}).headers["Content-Type"]
     forged = httpx.get(f"{folder_edge}{prefix[:-2]}x/{name}")
-    assert forged.status_code in (502, 503), "asked of the origin, which is away"
+    assert forged.status_code == AWAY, "asked of the origin, which is away"
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "DELETE"])
 def test_whatever_is_not_asked_of_a_file_is_the_origin_s(folder_edge: str, method: str) -> None:
     """A browser asks with OPTIONS, before it sends what a page of another origin wants."""
     url = f"{folder_edge}{in_path(CASES[0]['prefix'])}"
-    assert httpx.request(method, url).status_code == 502
+    assert httpx.request(method, url).status_code == AWAY
     assert httpx.head(url).status_code == 200
+
+
+def require_unreached(answer: httpx.Response) -> None:
+    """Fail unless an edge says by itself, to scripts of any site, that its origin is away."""
+    assert answer.status_code == AWAY
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert answer.headers["cache-control"] == "no-store"
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["access-control-allow-origin"] == "*"
+    instance = f"urn:lathe:request:{answer.headers['x-request-id']}"
+    assert answer.json() == UNREACHED | {"instance": instance}
+
+
+def test_an_edge_says_that_its_origin_is_away(folder_edge: str) -> None:
+    case = CASES[0]
+    for answer in (
+        httpx.get(f"{folder_edge}/v1/tracks/{case['track']}/manifest"),
+        httpx.post(f"{folder_edge}/v1/uploads", content=b"x" * 70_000),
+        httpx.get(f"{folder_edge}{case['prefix'][:-2]}x/{NAME}"),
+        httpx.get(f"{folder_edge}{case['prefix']}00009.m4s"),
+    ):
+        require_unreached(answer)
+
+
+def test_a_cached_chunk_plays_on_while_the_origin_is_away(cached: tuple[str, Upstream]) -> None:
+    url, upstream = cached
+    path = in_path(CASES[0]["prefix"])
+    assert httpx.get(url + path).text == "from the origin"
+    upstream.end()
+    assert httpx.get(url + path).text == "from the origin"
+    require_unreached(httpx.get(url + path.replace(NAME, "00002.m4s")))
+    require_unreached(httpx.get(url + path.replace(CASES[0]["signature"], "A" * 43)))
 
 
 def mutate(dice: random.Random, path: str) -> str:
@@ -190,7 +240,7 @@ def test_ten_thousand_mutations_open_nothing(folder_edge: str) -> None:
     answers = {path: _ask_raw(connection, path) for path in sorted(sent)}
     connection.close()
     assert 200 not in answers.values(), [path for path in answers if answers[path] == 200]
-    assert set(answers.values()) == {400, 502}
+    assert set(answers.values()) == {400, AWAY}
 
 
 def _ask_raw(connection: HTTPConnection, path: str) -> int:
@@ -209,14 +259,14 @@ def test_what_expired_or_is_another_ring_s_does_not_open(folder_edge: str) -> No
     stranger = UrlSigner(parse_ring("k1:" + "Z" * 43, "LATHE_URL_KEYS"))
     for signer, life, status in (
         (SIGNER, timedelta(minutes=1), 200),
-        (SIGNER, timedelta(minutes=-1), 502),
-        (stranger, timedelta(minutes=1), 502),
+        (SIGNER, timedelta(minutes=-1), AWAY),
+        (stranger, timedelta(minutes=1), AWAY),
     ):
         grant = make_grant(rendition, track=track, expires_at=now + life)
         signed = signer.sign(grant, rendition)
         assert httpx.get(f"{folder_edge}{signed}{NAME}").status_code == status
         token = signed.split("/")[2]
-        if status == 502:
+        if status == AWAY:
             with pytest.raises(LatheError):
                 SIGNER.verify(token, TrackId(track), rendition, now)
 
@@ -240,7 +290,7 @@ def test_a_key_is_a_key_whatever_its_id_means_to_nginx(
             for kid in ("k2", *kids):
                 stranger = f"{kid}:{word.partition(':')[2]}"
                 if stranger != word:
-                    assert httpx.get(f"{edge.url}{sign_with(stranger)}").status_code == 502
+                    assert httpx.get(f"{edge.url}{sign_with(stranger)}").status_code == AWAY
 
 
 def test_a_url_opens_until_the_second_it_ends_in(make_edge: Callable[[str], EdgeServer]) -> None:
@@ -254,17 +304,20 @@ def test_a_url_opens_until_the_second_it_ends_in(make_edge: Callable[[str], Edge
             status = httpx.get(f"{edge.url}{path}").status_code
             seen.append((status, asked_at, datetime.now(UTC).timestamp()))
         assert {status for status, _, answered in seen if answered < expires} == {200}
-        assert {status for status, asked, _ in seen if asked >= expires} == {502}
+        assert {status for status, asked, _ in seen if asked >= expires} == {AWAY}
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "x", "00001", "00001.m4s.bak", ".m4s", "00001.m4s/", "init.m4v", "a/00001.m4s", "00001.M4S"]
-    + ["cover-.jpg", "cover-300.jpg.gz", "../00001.m4s", "%30%30001.m4s", "00001.m4s%00", "1.m4s?t"],
+    [
+        *("", "x", "00001", "00001.m4s.bak", ".m4s", "00001.m4s/", "init.m4v", "a/00001.m4s"),
+        *("00001.M4S", "cover-.jpg", "cover-300.jpg.gz", "../00001.m4s", "%30%30001.m4s"),
+        *("00001.m4s%00", "1.m4s?t"),
+    ],
 )
 def test_what_is_no_name_of_an_object_is_the_origin_s(folder_edge: str, name: str) -> None:
     connection = HTTPConnection(folder_edge.removeprefix("http://"), timeout=HANG_S)
-    assert _ask_raw(connection, f"{CASES[0]['prefix']}{name}") in (400, 502)
+    assert _ask_raw(connection, f"{CASES[0]['prefix']}{name}") in (400, AWAY)
     connection.close()
 
 
