@@ -7,6 +7,7 @@ and started again on what it had kept.
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -146,11 +147,20 @@ class EdgeServer(NginxServer):
         if os.geteuid() == 0:
             # A master process that root starts hands its workers to another user.
             configuration = f"user root;\n{configuration}"
-        keys = folder / "lathe" / "keys.sh"
-        keys.write_text(keys.read_text("utf-8").replace("/tmp/", f"{folder}/"), "utf-8")
-        subprocess.run(["sh", str(keys)], env={**os.environ, "LATHE_URL_KEYS": ring}, check=True)
+        self._keys = folder / "lathe" / "keys.sh"
+        self._keys.write_text(self._keys.read_text("utf-8").replace("/tmp/", f"{folder}/"), "utf-8")
+        self._write_ring(ring)
         environment = {"MALLOC_TRIM_THRESHOLD_": "4194304"}
         super().__init__(configuration, folder, port, environment=environment)
+
+    def take_ring(self, ring: str) -> None:
+        """Let it check with other keys, as an operator does."""
+        self._write_ring(ring)
+        os.kill(self.pid, signal.SIGHUP)
+
+    def _write_ring(self, ring: str) -> None:
+        environment = {**os.environ, "LATHE_URL_KEYS": ring}
+        subprocess.run(["sh", str(self._keys)], env=environment, check=True)
 
 
 class PrometheusServer(Program):

@@ -293,6 +293,25 @@ def test_a_key_is_a_key_whatever_its_id_means_to_nginx(
                     assert httpx.get(f"{edge.url}{sign_with(stranger)}").status_code == AWAY
 
 
+def test_a_ring_is_rotated_while_an_edge_answers(make_edge: Callable[[str], EdgeServer]) -> None:
+    first, second = (f"{kid}:{letter * 42}A" for kid, letter in (("k1", "A"), ("k2", "B")))
+    statuses: list[int] = []
+    with make_edge(first) as edge:
+        old, new = sign_with(first), sign_with(second)
+
+        def opens(path: str) -> bool:
+            statuses.append(httpx.get(f"{edge.url}{old}").status_code)
+            return httpx.get(f"{edge.url}{path}").status_code == 200
+
+        assert not opens(new)
+        edge.take_ring(f"{second} {first}")
+        wait_until(lambda: opens(new), "the new key")
+        assert set(statuses) == {200}
+        edge.take_ring(second)
+        wait_until(lambda: not opens(old), "the end of the old key")
+        assert opens(new)
+
+
 def test_a_url_opens_until_the_second_it_ends_in(make_edge: Callable[[str], EdgeServer]) -> None:
     ring = f"k1:{'A' * 43}"
     with make_edge(ring) as edge:
