@@ -149,16 +149,16 @@ class EdgeServer(NginxServer):
             configuration = f"user root;\n{configuration}"
         self._keys = folder / "lathe" / "keys.sh"
         self._keys.write_text(self._keys.read_text("utf-8").replace("/tmp/", f"{folder}/"), "utf-8")
-        self._write_ring(ring)
+        self.write_ring(ring)
         environment = {"MALLOC_TRIM_THRESHOLD_": "4194304"}
         super().__init__(configuration, folder, port, environment=environment)
 
-    def take_ring(self, ring: str) -> None:
-        """Let it check with other keys, as an operator does."""
-        self._write_ring(ring)
+    def reload(self) -> None:
+        """Let it take its configuration anew, as ``nginx -s reload`` does."""
         os.kill(self.pid, signal.SIGHUP)
 
-    def _write_ring(self, ring: str) -> None:
+    def write_ring(self, ring: str) -> None:
+        """Write the keys that it checks with when it takes its configuration."""
         environment = {**os.environ, "LATHE_URL_KEYS": ring}
         subprocess.run(["sh", str(self._keys)], env=environment, check=True)
 

@@ -11,6 +11,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SHUT_RDWR, socket
+from subprocess import CalledProcessError
 from typing import Any
 
 import httpx
@@ -304,10 +305,12 @@ def test_a_ring_is_rotated_while_an_edge_answers(make_edge: Callable[[str], Edge
             return httpx.get(f"{edge.url}{path}").status_code == 200
 
         assert not opens(new)
-        edge.take_ring(f"{second} {first}")
+        edge.write_ring(f"{second} {first}")
+        edge.reload()
         wait_until(lambda: opens(new), "the new key")
         assert set(statuses) == {200}
-        edge.take_ring(second)
+        edge.write_ring(second)
+        edge.reload()
         wait_until(lambda: not opens(old), "the end of the old key")
         assert opens(new)
 
@@ -340,11 +343,16 @@ def test_what_is_no_name_of_an_object_is_the_origin_s(folder_edge: str, name: st
     connection.close()
 
 
-def test_only_its_owner_reads_the_ring_of_an_edge(
+def test_a_ring_is_read_by_its_owner_only_and_replaced_whole_or_not_at_all(
     make_edge: Callable[[str], EdgeServer], tmp_path: Path
 ) -> None:
-    make_edge(RING)
-    assert (tmp_path / "url-keys.conf").stat().st_mode & 0o777 == 0o600
+    edge, file = make_edge(RING), tmp_path / "url-keys.conf"
+    written = file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(CalledProcessError):
+        edge.write_ring("")
+    assert {path.name for path in tmp_path.glob("url-keys*")} == {file.name}
+    assert file.read_bytes() == written
 
 
 def test_a_cold_chunk_is_fetched_once_and_then_from_the_cache(
