@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from catalogue.errors import LatheError, OriginUnavailable
+from catalogue.errors import LatheError, OriginUnavailable, RangeUnsatisfiable
 from catalogue.nouns import RenditionId, Sha256, StoredObject, TrackId
 from origin.objects import plan_answer
 from origin.problems import MEDIA_TYPE, describe
@@ -211,6 +211,30 @@ def test_a_cached_chunk_plays_on_while_the_origin_is_away(cached: tuple[str, Ups
     assert httpx.get(url + path).text == "from the origin"
     require_unreached(httpx.get(url + path.replace(NAME, "00002.m4s")))
     require_unreached(httpx.get(url + path.replace(CASES[0]["signature"], "A" * 43)))
+
+
+def require_beyond(answer: httpx.Response, size_bytes: int) -> None:
+    """Fail unless an edge says that a range is beyond an object of this size."""
+    assert answer.status_code == 416
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert answer.headers.get_list("content-range") == [f"bytes */{size_bytes}"]
+    fault = RangeUnsatisfiable("The range lies outside the object.")
+    said = answer.json()
+    assert said.pop("instance").startswith("urn:lathe:request:")
+    assert said == describe(fault).model_dump()
+
+
+def test_an_edge_says_that_a_range_is_beyond_a_chunk(
+    folder_edge: str, cached: tuple[str, Upstream]
+) -> None:
+    case, beyond = CASES[0], {"Range": "bytes=1000-"}
+    answer = httpx.get(f"{folder_edge}{case['prefix']}{NAME}", headers=beyond)
+    require_beyond(answer, len(case["rendition"]))
+    assert answer.headers.get_list("access-control-allow-origin") == ["*"]
+    url, upstream = cached
+    assert httpx.get(f"{url}{case['prefix']}{NAME}").status_code == 200
+    require_beyond(httpx.get(f"{url}{case['prefix']}{NAME}", headers=beyond), 15)
+    assert len(upstream.paths) == 1
 
 
 def mutate(dice: random.Random, path: str) -> str:
