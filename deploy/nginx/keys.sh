@@ -2,8 +2,11 @@
 # Writes the ring of URL-signing keys as nginx.conf includes it: a line for each key, its id and its
 # secret. An id may be a word that means something to nginx ("default"), which `\\` takes from it.
 set -eu
-: "${LATHE_URL_KEYS:?set a ring of URL-signing keys}"
+words=$(printf '%s' "${LATHE_URL_KEYS-}" | tr -s '[:space:]' '\n' | sed '/^$/d')
+if printf '%s\n' "$words" | grep -Eqv '^[a-z0-9]{1,16}:[A-Za-z0-9_-]{43,}=*$'; then
+    echo 'LATHE_URL_KEYS: set a ring "kid:secret …" of 32 bytes or more in base64url' >&2
+    exit 1
+fi
 draft=$(mktemp /tmp/url-keys.XXXXXX)
-printf '%s' "$LATHE_URL_KEYS" | tr -s '[:space:]' '\n' |
-    sed '/^$/d; s/:/ "/; s/.*/\\\\&";/' >"$draft"
+printf '%s\n' "$words" | sed 's/:/ "/; s/.*/\\\\&";/' >"$draft"
 mv -f "$draft" /tmp/url-keys.conf

@@ -367,14 +367,17 @@ def test_what_is_no_name_of_an_object_is_the_origin_s(folder_edge: str, name: st
     connection.close()
 
 
+@pytest.mark.parametrize(
+    "ring", ["", " ", "k1", "k1:", "k1:AAAA", f"K1:{'A' * 43}", f"k1:{'+' * 43}", f"{RING} k2:"]
+)
 def test_a_ring_is_read_by_its_owner_only_and_replaced_whole_or_not_at_all(
-    make_edge: Callable[[str], EdgeServer], tmp_path: Path
+    make_edge: Callable[[str], EdgeServer], tmp_path: Path, ring: str
 ) -> None:
     edge, file = make_edge(RING), tmp_path / "url-keys.conf"
     written = file.read_bytes()
     assert file.stat().st_mode & 0o777 == 0o600
     with pytest.raises(CalledProcessError):
-        edge.write_ring("")
+        edge.write_ring(ring)
     assert {path.name for path in tmp_path.glob("url-keys*")} == {file.name}
     assert file.read_bytes() == written
 
