@@ -618,5 +618,5 @@ class Holds(Protocol):
     def condemned(self) -> list[str]:
         """Return the places that are being removed, or whose removal broke off."""
 
-    def absolve(self, place: str, *, since: datetime) -> None:
-        """Let an emptied place be used again, unless another empties it by now."""
+    def absolve(self, place: str, *, since: datetime) -> bool:
+        """Let an emptied place be used again, and return False where another empties it by now."""

@@ -40,8 +40,7 @@ def collect(store: ObjectStore, holds: Holds, *, now: Clock) -> Iterator[Orphan]
     A place is condemned in the catalogue before it is emptied, so that nobody can begin to use it
     meanwhile; a place that somebody holds or refers to is never touched.
     """
-    for place in holds.condemned():
-        _remove(store, holds, place, now)
+    _finish(store, holds, now)
     for place, keys in _places(store):
         if holds.is_orphan(place, now=now()):
             orphan = _weigh(store, place, keys)
@@ -52,12 +51,21 @@ def collect(store: ObjectStore, holds: Holds, *, now: Clock) -> Iterator[Orphan]
 def remove_leftovers(store: ObjectStore, holds: Holds, *, now: Clock) -> None:
     """Remove what cancelled, failed and lost attempts left, unless somebody needs it by now.
 
-    The store is asked only for places that the catalogue names. What breaks off is done again.
+    The store is asked only for places that the catalogue names. What breaks off is done again, also
+    where nothing is left over any more: of two removers of one leftover, the second may have begun
+    when the first had forgotten it.
     """
+    _finish(store, holds, now)
     for leftover in holds.leftovers(now=now(), limit=_LEFTOVERS):
         orphan = holds.is_orphan(leftover.place, now=now())
         if not orphan or _remove(store, holds, leftover.place, now):
             holds.forget(leftover)
+
+
+def _finish(store: ObjectStore, holds: Holds, now: Clock) -> None:
+    """Finish removals that broke off: nobody can use their places before."""
+    for place in holds.condemned():
+        _remove(store, holds, place, now)
 
 
 def _remove(store: ObjectStore, holds: Holds, place: str, now: Clock) -> bool:
@@ -73,8 +81,7 @@ def _remove(store: ObjectStore, holds: Holds, place: str, now: Clock) -> bool:
                 return False
             since = renewed
         store.remove(key)
-    holds.absolve(place, since=since)
-    return True
+    return holds.absolve(place, since=since)
 
 
 def _places(store: ObjectStore) -> Iterator[tuple[str, list[ObjectKey]]]:

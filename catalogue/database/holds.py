@@ -105,10 +105,11 @@ class SqlHolds:
             query = select(condemned.c.place).order_by(condemned.c.place)
             return list(connection.execute(query).scalars())
 
-    def absolve(self, place: str, *, since: datetime) -> None:
+    def absolve(self, place: str, *, since: datetime) -> bool:
         """See Holds.absolve."""
         with writing(self._engine) as connection:
-            connection.execute(delete(condemned).where(_sentence(place, since)))
+            ended = connection.execute(delete(condemned).where(_sentence(place, since)))
+            return ended.rowcount == 1
 
 
 def leave_holds(

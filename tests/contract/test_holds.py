@@ -37,7 +37,7 @@ def test_what_nobody_needs_may_be_emptied(catalogue: Catalogue) -> None:
     assert catalogue.holds.condemned() == []
     assert condemn(catalogue)
     assert catalogue.holds.condemned() == [PLACE]
-    catalogue.holds.absolve(PLACE, since=NOON)
+    assert catalogue.holds.absolve(PLACE, since=NOON)
     assert catalogue.holds.condemned() == []
 
 
@@ -51,9 +51,9 @@ def test_a_place_is_emptied_by_one_at_a_time(catalogue: Catalogue) -> None:
     taken_over = NOON + timedelta(seconds=91)
     assert condemn(catalogue, now=taken_over)
     assert not catalogue.holds.renew(PLACE, since=renewed, now=taken_over)
-    catalogue.holds.absolve(PLACE, since=renewed)
+    assert not catalogue.holds.absolve(PLACE, since=renewed)
     assert catalogue.holds.condemned() == [PLACE], "the first remover has lost its place"
-    catalogue.holds.absolve(PLACE, since=taken_over)
+    assert catalogue.holds.absolve(PLACE, since=taken_over)
     assert catalogue.holds.condemned() == []
 
 
@@ -101,7 +101,7 @@ def test_a_condemned_place_is_held_by_nobody(catalogue: Catalogue) -> None:
     with pytest.raises(PlaceCondemned):
         catalogue.holds.hold([other, PLACE], "one", until=LATER)
     assert catalogue.holds.is_orphan(other, now=NOON), "all of them or none"
-    catalogue.holds.absolve(PLACE, since=NOON)
+    assert catalogue.holds.absolve(PLACE, since=NOON)
     catalogue.holds.hold([other, PLACE], "one", until=LATER)
 
 

@@ -149,6 +149,45 @@ def test_a_remover_that_was_still_for_long_removes_nothing_more(house: House) ->
     assert rendition_key(ORPHAN, "init.mp4") in house.objects()
 
 
+class Killed(BaseException):
+    """What ends a process at once."""
+
+
+class LastStore(LocalStore):
+    """A store whose remover is killed when it is about to look for what is to be removed."""
+
+    def list(self, prefix: str) -> Iterator[ObjectKey]:
+        raise Killed
+
+
+def test_a_removal_that_broke_off_is_finished_when_nothing_is_left_over(
+    house: House, tmp_path: Path
+) -> None:
+    """Two workers remove one leftover; the second is killed when the first has forgotten it."""
+    before = house.objects()
+    add_orphans(house)
+    place, holds = f"renditions/{ORPHAN}", house.catalogue.holds
+    holds.leave([place], "cancelled", now=NOON)
+    times = [LATER, LATER, LATER]
+
+    def second_now() -> datetime:
+        if len(times) == 1:
+            remove_leftovers(house.store, holds, now=lambda: LATER)
+            assert holds.leftovers(now=LATER, limit=9) == []
+        return times.pop()
+
+    with pytest.raises(Killed):
+        remove_leftovers(LastStore(tmp_path / "store"), holds, now=second_now)
+    house.store.put(rendition_key(ORPHAN, "init.mp4"), b"put by one who held it before")
+    soon, later = LATER + timedelta(seconds=59), LATER + timedelta(seconds=61)
+    remove_leftovers(house.store, holds, now=lambda: soon)
+    with pytest.raises(PlaceCondemned):
+        holds.hold([place], "worker", until=later + timedelta(days=1))
+    remove_leftovers(house.store, holds, now=lambda: later)
+    assert set(house.objects()) == {*before, master_key(Sha256("f" * 64))}
+    holds.hold([place], "worker", until=later + timedelta(days=1))
+
+
 def test_a_long_removal_keeps_its_place(house: House) -> None:
     before = house.objects()
     for number in range(50):
