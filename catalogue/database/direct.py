@@ -84,6 +84,9 @@ class PostgresDirect:
         dialect: Any = make_url("postgresql+psycopg://").get_dialect()
         self._statements = _write(statements, dialect(paramstyle="numeric_dollar"))
         self._connection: pq.abc.PGconn | None = None
+        # The number of the connection's socket. libpq closes it as soon as the server is gone, and
+        # tells it no more; what the process opens next has it again.
+        self._watched = -1
         self._rests_until = 0.0
         self._loop: AbstractEventLoop | None = None
         self._turn: asyncio.Lock
@@ -148,7 +151,8 @@ class PostgresDirect:
         else:
             if loop is self._loop:
                 connection.nonblocking = 1
-                loop.add_reader(connection.socket, self._read)
+                self._watched = connection.socket
+                loop.add_reader(self._watched, self._read)
                 self._connection = connection
         finally:
             if loop is self._loop:
@@ -189,7 +193,7 @@ class PostgresDirect:
         connection, self._connection = self._connection, None
         if connection is not None and self._loop is not None:
             if not self._loop.is_closed():
-                self._loop.remove_reader(connection.socket)
+                self._loop.remove_reader(self._watched)
                 self._rests_until = self._loop.time() + REST_S
             connection.finish()
         if self._waits is not None and not self._waits.done():

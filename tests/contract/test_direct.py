@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import uvloop
 from sqlalchemy import Column, Integer, MetaData, Table, func, literal_column, select
 
 from catalogue.database import direct
@@ -48,7 +49,16 @@ def execute(url: str, statement: str) -> None:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 30))
+    """Run it on a loop as an origin has it, on which nothing may go wrong that nobody waits for."""
+    faults = []
+
+    async def watched() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        await asyncio.wait_for(work, 30)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(watched())
+    assert faults == []
 
 
 async def soon(asked: Direct, name: str) -> list[Row]:
@@ -92,6 +102,32 @@ def test_one_that_is_closed_by_the_server_is_opened_again(asked: Direct, url: st
         execute(url, f"SELECT pg_terminate_backend({int(after)}, 5000)")
         assert await waits is None
         assert await soon(asked, "some") == SOME
+
+    run(check())
+
+
+def test_what_is_opened_after_one_that_was_closed_is_not_taken_for_it(
+    asked: Direct, url: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(5))
+        writer.close()
+
+    async def check() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()[:2]
+        ((pid,),) = await soon(asked, "who")
+        execute(url, f"SELECT pg_terminate_backend({int(pid)}, 5000)")
+        await asyncio.sleep(0.05)
+        # Both ends of each get the numbers that are free again.
+        for _ in range(8):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            writer.close()
+        assert await soon(asked, "some") == SOME
+        server.close()
+        await server.wait_closed()
 
     run(check())
 
