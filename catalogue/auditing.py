@@ -3,7 +3,7 @@
 Who does something here and now is known from the context that the work runs in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -91,3 +91,21 @@ class Audits(Protocol):
         actor: str | None = None,
     ) -> list[Record]:
         """Return up to ``limit`` records with numbers above ``after``, in order."""
+
+
+_DECISIVE = {Deed.ACCOUNT_CHANGED, Deed.RIGHTS_SET, Deed.TAKEN_DOWN, Deed.RESTORED}
+_PAGE = 500
+
+
+def decisions_since(moment: datetime, audits: Audits, subjects: Iterable[str]) -> list[Record]:
+    """Return what was changed from a moment on of what decides who may hear what.
+
+    ``subjects`` are ids of tracks and accounts. Raises Unavailable.
+    """
+    found: list[Record] = []
+    for subject in subjects:
+        after = 0
+        while page := audits.page(after=after, limit=_PAGE, since=moment, subject=subject):
+            found += [entry for entry in page if entry.deed in _DECISIVE]
+            after = page[-1].number
+    return sorted(found, key=lambda entry: entry.number)

@@ -1,11 +1,12 @@
 """Operators see here why somebody may hear a track somewhere, or may not."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
 from catalogue import errors
+from catalogue.auditing import decisions_since
 from catalogue.identifiers import parse_home
 from catalogue.licensing import explain, listener_of
 from catalogue.nouns import AccountId, TrackId, Use
@@ -33,13 +34,25 @@ class Answer(BaseModel):
     code: str | None = Field(description="of the refusal, where the answer is no")
 
 
+class Change(BaseModel):
+    """What was changed of the track or the account: when, and from what to what."""
+
+    at: AwareDatetime
+    deed: str = Field(examples=["account-changed", "rights-set", "taken-down", "restored"])
+    details: dict[str, Any]
+
+
 class Explanation(BaseModel):
-    """Every question in order, up to and with the first no."""
+    """Every question in order, up to and with the first no, by what is recorded now.
+
+    ``changed_since`` is what was changed of that from the moment asked about until now.
+    """
 
     granted: bool
     territory: str | None
     at: AwareDatetime
     answers: list[Answer]
+    changed_since: list[Change]
 
 
 @router.get(
@@ -68,7 +81,10 @@ def get_explanation(
     place = parts.territory if territory is None else parse_home(territory)
     asked = parts.accounts.get(AccountId(account))
     listener = listener_of(asked, session=asked.id, territory=place)
-    moment = at or parts.now()
+    today = parts.now()
+    moment = at or today
+    subjects = [track_id, asked.id]
+    changes = [] if moment >= today else decisions_since(moment, parts.audits, subjects)
     findings = explain(
         parts.tracks.get(TrackId(track_id)), listener, use=use, wish=wish, now=moment
     )
@@ -83,5 +99,9 @@ def get_explanation(
                 code=None if finding.fault is None else finding.fault.code,
             )
             for finding in findings
+        ],
+        changed_since=[
+            Change(at=change.at, deed=change.deed, details=dict(change.details))
+            for change in changes
         ],
     )

@@ -36,11 +36,12 @@ def command(
         after=after, limit=_PAGE, since=since, deed=wanted, subject=subject, actor=actor
     ):
         for entry in found:
-            click.echo(_as_json(entry) if as_json else _as_line(entry))
+            click.echo(write_json(entry) if as_json else write_line(entry))
         after = found[-1].number
 
 
-def _as_json(entry: Record) -> str:
+def write_json(entry: Record) -> str:
+    """Return a record as a JSON object."""
     return json.dumps(
         {
             "number": entry.number,
@@ -56,7 +57,8 @@ def _as_json(entry: Record) -> str:
     )
 
 
-def _as_line(entry: Record) -> str:
+def write_line(entry: Record) -> str:
+    """Return a record in words."""
     where = f" from {entry.address}" if entry.address else ""
     details = "".join(f" {name}={value}" for name, value in entry.details.items())
     return (

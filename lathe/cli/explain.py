@@ -5,6 +5,7 @@ from datetime import datetime
 
 import click
 
+from catalogue.auditing import decisions_since
 from catalogue.errors import SessionMissing
 from catalogue.licensing import Finding, Listener, Wish, explain, listener_of
 from catalogue.nouns import Quality, TrackId, Use
@@ -12,6 +13,7 @@ from catalogue.people import Network
 from lathe.cli import EXIT_FAILED, show_error
 from lathe.cli.accounts import find_account
 from lathe.cli.arguments import home, instant
+from lathe.cli.audit import write_json, write_line
 from lathe.settings import read_settings
 
 GUEST = "guest"
@@ -45,18 +47,22 @@ def command(
     """Say why ACCOUNT may hear TRACK, or why not, when an edge says that it is in TERRITORY.
 
     ACCOUNT is an id, an e-mail address, or guest. An account that has a territory of its own is
-    at home there. Ends with 1 where it may not.
+    at home there. The answer is for TIME by what is recorded now; what of it was changed since TIME
+    is told as well. Ends with 1 where it may not.
     """
     from lathe.wiring import now, open_records
 
-    at = now() if moment is None else moment
+    today = now()
+    at = today if moment is None else moment
     settings = read_settings()
     records = open_records(settings)
     track = records.tracks.get(TrackId(track_id))
+    subjects: list[str] = [track.id]
     place = territory or settings.territory or None
     if named != GUEST:
         account = find_account(records, named)
         listener = listener_of(account, session=account.id, territory=place)
+        subjects.append(account.id)
     elif settings.guests is None:
         raise SessionMissing("LATHE_GUESTS lets nobody listen who is not signed in.")
     else:
@@ -67,6 +73,7 @@ def command(
     )
     findings = explain(track, listener, use=Use(use), wish=wish, now=at)
     fault = findings[-1].fault
+    changes = [] if at >= today else decisions_since(at, records.audits, subjects)
     if as_json:
         told = {
             "track": track.id,
@@ -74,11 +81,16 @@ def command(
             "at": at.isoformat(),
             "granted": fault is None,
             "findings": [_plain(finding) for finding in findings],
+            "changed_since": [json.loads(write_json(change)) for change in changes],
         }
         click.echo(json.dumps(told))
     else:
         for finding in findings:
             click.echo(f"{'no ' if finding.fault else 'yes'}  {finding.question}: {finding.told}")
+        if changes:
+            click.echo("That is by what is recorded now. What was changed since then:")
+        for change in changes:
+            click.echo(f"  {write_line(change)}")
         if fault is not None:
             show_error(fault)
     return 0 if fault is None else EXIT_FAILED

@@ -247,6 +247,37 @@ def test_an_operator_asks_about_another_time_place_and_use(
     assert "yes  territory: licensed in US" in said
 
 
+def test_an_explanation_of_the_past_tells_what_was_changed_since(
+    plant: Plant, ids: dict[str, str]
+) -> None:
+    track, email = ids["always"], "changed@example.org"
+    account = plant.make_account(email, "--territory", "US")
+    assert explain(plant, track, email)[1]["changed_since"] == []
+    before = datetime.now(UTC).isoformat()
+    with plant.client() as label:
+        assert label.put(f"/v1/tracks/{track}/takedown").status_code == 204
+        refused_at = datetime.now(UTC).isoformat()
+        assert label.delete(f"/v1/tracks/{track}/takedown").status_code == 204
+    plant.run("accounts", "change", account, "--plan", "premium")
+    for moment, deeds in (
+        (before, ["taken-down", "restored", "account-changed"]),
+        (refused_at, ["restored", "account-changed"]),
+        (datetime.now(UTC).isoformat(), []),
+    ):
+        status, told, _ = explain(plant, track, email, "--at", moment)
+        assert (status, told["granted"]) == (0, True)
+        assert [each["deed"] for each in told["changed_since"]] == deeds
+    plant.make_account("operator@example.org", "--role", "operator")
+    with plant.signed_in("operator@example.org") as operator:
+        asked = {"account": account, "at": refused_at}
+        found = operator.get(f"/v1/tracks/{track}/explanation", params=asked).json()
+    assert [each["deed"] for each in found["changed_since"]] == ["restored", "account-changed"]
+    assert found["changed_since"][1]["details"]["plan"] == ["free", "premium"]
+    said = plant.run("explain", track, email, "--at", refused_at)
+    assert "What was changed since then:" in said
+    assert f"account-changed {account} " in said
+
+
 def test_curators_ask_over_http(plant: Plant, premium: httpx.Client, ids: dict[str, str]) -> None:
     account = plant.make_account("curator@example.org", "--role", "curator", "--territory", "fr")
     url = f"/v1/tracks/{ids['elsewhere']}/explanation"
