@@ -66,21 +66,18 @@ def main() -> None:
         rendition, chunk_name = _choose(player)
         chunk = player.url(rendition, chunk_name).removeprefix(plant.url)
         stored = plant.state / "store" / "renditions" / rendition["id"]
-        plain_folder, edge_folder = Path(name) / "nginx", Path(name) / "edge"
-        plain_folder.mkdir()
-        edge_folder.mkdir()
-        port = free_port()
-        nginx = NginxServer(_NGINX % {"port": port, "root": stored}, plain_folder, port)
-        port = free_port()
-        text = configuration(port, plant.url.removeprefix("http://"), "folder.conf")
-        ring, store = (plant.state / "url-keys").read_text("utf-8"), plant.state / "store"
-        edge = EdgeServer(text, edge_folder, port, ring=ring, store=store)
+        folder, port = Path(name) / "nginx", free_port()
+        folder.mkdir()
+        nginx = NginxServer(_NGINX % {"port": port, "root": stored}, folder, port)
+        edge = _make_edge(plant, Path(name) / "edge", "folder.conf", plant.state / "store")
+        cached = _make_edge(plant, Path(name) / "cached", "cached.conf", None)
         span = {"Range": f"bytes=0-{_RANGE_BYTES - 1}"}
-        with nginx, edge:
+        with nginx, edge, cached:
             signed = Asked(path=chunk)
             kinds_of_chunks: list[tuple[str, NginxServer | Plant, Asked]] = [
                 ("nginx, a chunk from a folder", nginx, Asked(path=f"/{chunk_name}")),
                 ("edge, the same, signed", edge, signed),
+                ("edge, out of its cache, signed", cached, signed),
                 ("origin, the same, signed", plant, signed),
                 ("origin, 64 KiB of it", plant, Asked(path=chunk, headers=span)),
             ]
@@ -112,6 +109,15 @@ def main() -> None:
                 for token in tokens
             ]
             print(f"origin, manifests, {words:<15}{ask(asked)}")
+
+
+def _make_edge(plant: Plant, folder: Path, chunks: str, store: Path | None) -> EdgeServer:
+    """Return an edge before a plant, with the configuration ``chunks``, not started yet."""
+    folder.mkdir()
+    port = free_port()
+    text = configuration(port, plant.url.removeprefix("http://"), chunks)
+    ring = (plant.state / "url-keys").read_text("utf-8")
+    return EdgeServer(text, folder, port, ring=ring, store=store)
 
 
 def _choose(player: Listener) -> tuple[dict[str, Any], str]:

@@ -84,15 +84,11 @@ def measure(
     command = ["wrk", "-t1", f"-c{connections}", "-s", str(place)]
     if warm:
         subprocess.run([*command, "-d1", url], check=True, capture_output=True)
-    before, before_beside = sum(map(cpu_s, pids)), _all_cpu_s(beside)
+    before, before_beside = _all_cpu_s(pids), _all_cpu_s(beside)
     done = subprocess.run(
         [*command, f"-d{seconds}", url], check=True, capture_output=True, text=True
     ).stdout
-    used_s = sum(map(cpu_s, pids)) - before
-    after_beside = _all_cpu_s(beside)
-    used_beside_s = sum(
-        used_s - before_beside[pid] for pid, used_s in after_beside.items() if pid in before_beside
-    )
+    used_s, used_beside_s = _used_s(before), _used_s(before_beside)
     found = re.search(r"(\d+) requests in [^,]+, ([0-9.]+)([KMG]?)B read", done)
     assert found is not None, done
     assert "Non-2xx" not in done, done
@@ -103,6 +99,11 @@ def measure(
         number=number,
         beside_s=used_beside_s / number,
     )
+
+
+def _used_s(before: Mapping[int, float]) -> float:
+    """Return what processes have used since, of those that still run."""
+    return sum(used_s - before[pid] for pid, used_s in _all_cpu_s(list(before)).items())
 
 
 def _all_cpu_s(pids: Sequence[int]) -> dict[int, float]:
