@@ -9,6 +9,7 @@ SLOW = tests/e2e/test_backup.py tests/e2e/test_plant.py tests/e2e/test_recovery.
     tests/e2e/test_away.py tests/e2e/test_export.py tests/e2e/test_webhooks.py \
     tests/e2e/test_cenc.py tests/e2e/test_full_disk.py tests/e2e/test_features.py \
     tests/e2e/test_similar.py tests/e2e/test_problems.py tests/e2e/test_seen.py \
+    tests/e2e/test_slow_origin.py \
     tests/audio/test_features.py tests/audio/test_damage.py tests/audio/test_awkward_lengths.py \
     tests/audio/test_determinism.py
 PYTEST = .venv/bin/python -m pytest

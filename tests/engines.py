@@ -122,11 +122,19 @@ class NginxServer(Program):
 class EdgeServer(NginxServer):
     """The edge with a configuration of production, made to run in a folder of its own.
 
-    ``ring`` are the keys it checks URLs with; ``store`` is the folder of ``folder.conf``.
+    ``ring`` are the keys it checks URLs with; ``store`` is the folder of ``folder.conf``;
+    ``proxies`` are those that it believes when they say whom they speak for.
     """
 
     def __init__(
-        self, configuration: str, folder: Path, port: int, *, ring: str, store: Path | None = None
+        self,
+        configuration: str,
+        folder: Path,
+        port: int,
+        *,
+        ring: str,
+        store: Path | None = None,
+        proxies: str = "",
     ) -> None:
         shutil.copytree(DEPLOY / "nginx", folder / "lathe")
         for name, value in {
@@ -147,9 +155,11 @@ class EdgeServer(NginxServer):
         if os.geteuid() == 0:
             # A master process that root starts hands its workers to another user.
             configuration = f"user root;\n{configuration}"
-        self._keys = folder / "lathe" / "keys.sh"
-        self._keys.write_text(self._keys.read_text("utf-8").replace("/tmp/", f"{folder}/"), "utf-8")
+        self._scripts = folder / "lathe"
+        for script in self._scripts.glob("*.sh"):
+            script.write_text(script.read_text("utf-8").replace("/tmp/", f"{folder}/"), "utf-8")
         self.write_ring(ring)
+        self.write_proxies(proxies)
         environment = {"MALLOC_TRIM_THRESHOLD_": "4194304"}
         super().__init__(configuration, folder, port, environment=environment)
 
@@ -159,8 +169,15 @@ class EdgeServer(NginxServer):
 
     def write_ring(self, ring: str) -> None:
         """Write the keys that it checks with when it takes its configuration."""
-        environment = {**os.environ, "LATHE_URL_KEYS": ring}
-        subprocess.run(["sh", str(self._keys)], env=environment, check=True)
+        self._write("keys.sh", "LATHE_URL_KEYS", ring)
+
+    def write_proxies(self, proxies: str) -> None:
+        """Write whom it believes when it takes its configuration."""
+        self._write("proxies.sh", "EDGE_PROXIES", proxies)
+
+    def _write(self, script: str, setting: str, value: str) -> None:
+        environment = {**os.environ, setting: value}
+        subprocess.run(["sh", str(self._scripts / script)], env=environment, check=True)
 
 
 class PrometheusServer(Program):
@@ -198,6 +215,11 @@ class SwiftServer:
                 _build_ring(folder / f"{name}.builder", port)
             command = [str(SWIFT / f"swift-{name}-server"), str(file)]
             self._servers.append(Program(command, {}, folder / f"{name}.log"))
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of its processes."""
+        return [server.pid for server in self._servers]
 
     def start(self) -> None:
         """Start it, and return when all of it answers."""

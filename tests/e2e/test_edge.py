@@ -2,12 +2,13 @@
 
 import json
 import random
+import resource
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
+from http.client import HTTPConnection, parse_headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SHUT_RDWR, socket
@@ -17,13 +18,20 @@ from typing import Any
 import httpx
 import pytest
 
-from catalogue.errors import LatheError, OriginUnavailable, RangeUnsatisfiable
+from catalogue.errors import (
+    LatheError,
+    OriginUnavailable,
+    PathNotFound,
+    RangeUnsatisfiable,
+    TooManyRequests,
+)
 from catalogue.nouns import RenditionId, Sha256, StoredObject, TrackId
 from origin.objects import plan_answer
 from origin.problems import MEDIA_TYPE, describe
 from protection.keyring import parse_ring
 from protection.signing import UrlSigner
 from tests.contract.examples import make_grant
+from tests.e2e.recorder import Recorder
 from tests.e2e.servers import HANG_S, QuickPlant, free_port, wait_until
 from tests.e2e.test_tus import begin, half_sent, offset, send
 from tests.engines import DEPLOY, EdgeServer
@@ -39,6 +47,8 @@ OTHERS = [
     *("loudness.svg", "waveform.json", "waveform.dat"),
 ]
 MUTATIONS = 10_000
+# Whom an edge believes that is told to, and how many bad URLs it takes at once of one address.
+PROXY, BURST = "127.0.0.1", 200
 # What an edge says in place of its origin, where that is away.
 UNREACHED = describe(OriginUnavailable("It does not answer the edge.")).model_dump()
 AWAY = UNREACHED["status"]
@@ -48,7 +58,7 @@ LETTERS = "aA0_-.%/:?#"
 class Upstream:
     """An origin that counts who gets through to it, and answers slowly."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes_s: float = 0.2) -> None:
         self.paths: list[str] = []
         self._connections: list[socket] = []
         upstream = self
@@ -62,7 +72,7 @@ class Upstream:
 
             def do_GET(self) -> None:
                 upstream.paths.append(self.path)
-                threading.Event().wait(0.2)
+                threading.Event().wait(takes_s)
                 body = b"from the origin"
                 self.send_response(200)
                 self.send_header("Cache-Control", "public, max-age=31536000, immutable")
@@ -110,7 +120,12 @@ def folder_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port, away = free_port(), f"127.0.0.1:{free_port()}"
     text = configuration(port, away, "folder.conf")
     with EdgeServer(
-        text, folder, port, ring=RING.replace(" ", "\r\n\t"), store=folder / "store"
+        text,
+        folder,
+        port,
+        ring=RING.replace(" ", "\r\n\t"),
+        store=folder / "store",
+        proxies=PROXY,
     ) as edge:
         yield edge.url
 
@@ -138,6 +153,24 @@ def cached(tmp_path: Path) -> Iterator[tuple[str, Upstream]]:
     with EdgeServer(text, tmp_path, port, ring=RING) as edge:
         yield edge.url, upstream
     upstream.end()
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with Recorder() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def before(recorder: Recorder, tmp_path: Path) -> Callable[..., EdgeServer]:
+    """Make an edge with a cache, before what records, that believes some proxies."""
+
+    def make(proxies: str = "") -> EdgeServer:
+        port = free_port()
+        text = configuration(port, recorder.address, "cached.conf")
+        return EdgeServer(text, tmp_path, port, ring=RING, proxies=proxies)
+
+    return make
 
 
 def in_query(prefix: str) -> str:
@@ -219,9 +252,11 @@ def require_beyond(answer: httpx.Response, size_bytes: int) -> None:
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert answer.headers.get_list("content-range") == [f"bytes */{size_bytes}"]
     fault = RangeUnsatisfiable("The range lies outside the object.")
-    said = answer.json()
-    assert said.pop("instance").startswith("urn:lathe:request:")
-    assert said == describe(fault).model_dump()
+    (request_id,) = answer.headers.get_list("x-request-id")
+    instance = {"instance": f"urn:lathe:request:{request_id}"}
+    assert answer.json() == describe(fault).model_dump() | instance
+    # What is true of the chunk for ever is not true of this.
+    assert answer.headers.get_list("cache-control") == ["no-store"]
 
 
 def test_an_edge_says_that_a_range_is_beyond_a_chunk(
@@ -255,26 +290,62 @@ def mutate(dice: random.Random, path: str) -> str:
     return "".join(letters)
 
 
-def test_ten_thousand_mutations_open_nothing(folder_edge: str) -> None:
+def mutations() -> list[str]:
     dice = random.Random(86)
     true = {form(case["prefix"]) for case in CASES for form in (in_path, in_query)}
     sent: set[str] = set()
     while len(sent) < MUTATIONS:
         sent |= {mutate(dice, dice.choice(sorted(true)))} - true
+    return sorted(sent)
+
+
+def of_many(turn: int) -> str:
+    """Return the address of somebody who has not asked more often than others."""
+    return f"203.0.{turn // BURST // 256}.{turn // BURST % 256}"
+
+
+def test_ten_thousand_mutations_open_nothing(folder_edge: str) -> None:
     connection = HTTPConnection(folder_edge.removeprefix("http://"), timeout=HANG_S)
-    answers = {path: _ask_raw(connection, path) for path in sorted(sent)}
+    answers = {
+        path: _ask_raw(connection, path, of_many(turn))[0] for turn, path in enumerate(mutations())
+    }
     connection.close()
     assert 200 not in answers.values(), [path for path in answers if answers[path] == 200]
     assert set(answers.values()) == {400, AWAY}
 
 
-def _ask_raw(connection: HTTPConnection, path: str) -> int:
-    """Return the status of a request whose path is sent as it stands."""
+def test_ten_thousand_mutations_get_nothing_out_of_a_cache(
+    before: Callable[[str], EdgeServer], recorder: Recorder
+) -> None:
+    """Each goes on as it came, to whoever answers it; here by its own URL, and for ever."""
+    kept = {f"{case['rendition']}/{NAME}": in_path(case["prefix"]) for case in CASES}
+    with before(PROXY) as edge:
+        for path in kept.values():
+            assert httpx.get(f"{edge.url}{path}").text == path
+        assert recorder.targets == [path.encode() for path in kept.values()]
+        for case in CASES:
+            opened = httpx.get(f"{edge.url}{in_query(case['prefix'])}")
+            assert opened.text == kept[f"{case['rendition']}/{NAME}"]
+        connection = HTTPConnection(edge.url.removeprefix("http://"), timeout=HANG_S)
+        passed = []
+        for turn, path in enumerate(mutations()):
+            status, body = _ask_raw(connection, path, of_many(turn))
+            if status != 400:
+                assert (status, body) == (200, path.encode())
+                passed.append(path.encode())
+        connection.close()
+    assert recorder.targets[len(kept) :] == passed
+    assert len(passed) > MUTATIONS // 2
+    assert recorder.faults == []
+
+
+def _ask_raw(connection: HTTPConnection, path: str, address: str = PROXY) -> tuple[int, bytes]:
+    """Return the answer to a request whose path is sent as it stands, on behalf of an address."""
     connection.putrequest("GET", path)
+    connection.putheader("X-Forwarded-For", address)
     connection.endheaders()
     answer = connection.getresponse()
-    answer.read()
-    return answer.status
+    return answer.status, answer.read()
 
 
 def test_what_expired_or_is_another_ring_s_does_not_open(folder_edge: str) -> None:
@@ -363,7 +434,7 @@ def test_a_url_opens_until_the_second_it_ends_in(make_edge: Callable[[str], Edge
 )
 def test_what_is_no_name_of_an_object_is_the_origin_s(folder_edge: str, name: str) -> None:
     connection = HTTPConnection(folder_edge.removeprefix("http://"), timeout=HANG_S)
-    assert _ask_raw(connection, f"{CASES[0]['prefix']}{name}") in (400, AWAY)
+    assert _ask_raw(connection, f"{CASES[0]['prefix']}{name}")[0] in (400, AWAY)
     connection.close()
 
 
@@ -408,6 +479,252 @@ def test_the_check_comes_before_the_cache(cached: tuple[str, Upstream]) -> None:
         httpx.get(url + spoilt)
         assert len(upstream.paths) == 2 + turn
         assert upstream.paths[-1] == spoilt
+
+
+FORGED = in_path(CASES[0]["prefix"]).replace(CASES[0]["signature"], "A" * 43)
+
+
+def ask_at_once(url: str, asked: Sequence[tuple[str, str]]) -> list[httpx.Response]:
+    """Return the answers to paths that addresses ask for, sent without a wait in between."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket() as line, line.makefile("rb") as file:
+        line.settimeout(HANG_S)
+        line.connect((host, int(port)))
+        said = "".join(
+            f"GET {path} HTTP/1.1\r\nHost: origin\r\nX-Forwarded-For: {address}\r\n\r\n"
+            for path, address in asked
+        )
+        sender = threading.Thread(target=line.sendall, args=(said.encode(),))
+        sender.start()
+        answers = []
+        for _ in asked:
+            status = int(file.readline().split()[1])
+            headers = parse_headers(file)
+            body = file.read(int(headers["content-length"]))
+            answers.append(httpx.Response(status, headers=headers.items(), content=body))
+        sender.join()
+    return answers
+
+
+def test_one_address_does_not_ask_an_origin_for_what_is_refused_all_the_time(
+    before: Callable[[str], EdgeServer], recorder: Recorder
+) -> None:
+    one, other, case = "203.0.113.7", "203.0.113.8", CASES[0]
+    forged = [(FORGED, one)] * 2 * BURST
+    # Whatever else is asked for, also what no cache has, and whatever is by others.
+    free = [
+        *((in_path(case["prefix"]), one), (in_query(case["prefix"]), one), ("/v1/tracks", one)),
+        *((in_path(case["prefix"]).replace(NAME, "00002.m4s"), one), (FORGED, other)),
+    ]
+    with before(PROXY) as edge:
+        answers = ask_at_once(edge.url, forged + free * 20)
+        statuses = [answer.status_code for answer in answers[: len(forged)]]
+        assert set(statuses) == {200, 429}
+        assert statuses[: BURST + 1] == [200] * (BURST + 1)
+        assert {answer.status_code for answer in answers[len(forged) :]} == {200}
+        assert recorder.targets.count(FORGED.encode()) == statuses.count(200) + 20
+        refused = answers[statuses.index(429)]
+        assert refused.headers["retry-after"] == "5"
+        detail = "The edge takes no more from this address for a while."
+        require_own_words(refused, TooManyRequests(detail, retry_after_s=5))
+
+        def opens_again() -> bool:
+            sent = {"X-Forwarded-For": one}
+            return httpx.get(f"{edge.url}{FORGED}", headers=sent).status_code == 200
+
+        wait_until(opens_again, "an answer of the origin")
+        assert "/s/" not in edge.log
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:203.0.113.7", "::ffff:203.0.113.8", False),
+    ],
+)
+def test_a_client_has_64_bits_of_an_address(
+    before: Callable[[str], EdgeServer], one: str, other: str, alike: bool
+) -> None:
+    with before(PROXY) as edge:
+        answers = ask_at_once(edge.url, [(FORGED, one), (FORGED, other)] * BURST)
+    assert (429 in {answer.status_code for answer in answers}) == alike
+
+
+def require_own_words(answer: httpx.Response, fault: LatheError) -> None:
+    """Fail unless an edge tells scripts of any site of a fault as its origin would."""
+    assert answer.headers.get_list("cache-control") == ["no-store"]
+    assert answer.headers["content-type"] == MEDIA_TYPE
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
+    instance = f"urn:lathe:request:{answer.headers['x-request-id']}"
+    assert answer.json() == describe(fault).model_dump() | {"instance": instance}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/health/ready",
+            "/health/",
+            "/health/%72eady",
+            "//health//ready",
+            "/health/live/../ready",
+        ),
+        *(
+            "/metrics",
+            "/metrics/",
+            "/%6detrics",
+            "/x/../metrics",
+            "/health/ready?x",
+            "/health/ready#x",
+        ),
+    ],
+)
+def test_what_an_origin_is_made_of_is_not_told(
+    before: Callable[[], EdgeServer], recorder: Recorder, path: str
+) -> None:
+    with before() as edge:
+        connection = HTTPConnection(edge.url.removeprefix("http://"), timeout=HANG_S)
+        assert _ask_raw(connection, path)[0] == 404
+        connection.close()
+        assert recorder.targets == []
+        assert httpx.get(f"{edge.url}/health/live").text == "/health/live"
+        assert httpx.get(f"{edge.url}/health").text == "/health"
+
+
+def test_an_edge_says_that_nothing_is_there(folder_edge: str) -> None:
+    for path in ("/health/ready", "/metrics"):
+        answer = httpx.get(f"{folder_edge}{path}")
+        assert answer.status_code == 404
+        require_own_words(answer, PathNotFound("No route leads there."))
+    # This one its origin answers, which is away.
+    assert httpx.get(f"{folder_edge}/health/live").status_code == AWAY
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "believed"),
+    [
+        # Nobody is believed unless it was said who is.
+        ("", "203.0.113.7", PROXY),
+        ("192.0.2.1 2001:db8::/32", "203.0.113.7", PROXY),
+        (PROXY, "203.0.113.7", "203.0.113.7"),
+        ("127.0.0.0/8", "2001:db8::7", "2001:db8::7"),
+        # Whoever a proxy speaks for may have said anything before.
+        (PROXY, "198.51.100.9, 203.0.113.7", "203.0.113.7"),
+        (f"192.0.2.0/24\n{PROXY}", "198.51.100.9, 203.0.113.7, 192.0.2.1", "203.0.113.7"),
+        (PROXY, "nobody", PROXY),
+    ],
+)
+def test_a_proxy_is_believed_that_is_known(
+    before: Callable[[str], EdgeServer],
+    recorder: Recorder,
+    proxies: str,
+    said: str,
+    believed: str,
+) -> None:
+    with before(proxies) as edge:
+        httpx.get(f"{edge.url}/v1/tracks", headers={"X-Forwarded-For": said})
+    assert recorder.heard[-1].said(b"x-forwarded-for") == [believed.encode()]
+
+
+@pytest.mark.parametrize(
+    "proxies",
+    [
+        *(
+            "0.0.0.0/0",
+            "::/0",
+            "proxy",
+            "unix:",
+            "10.0.0.1;",
+            "10.0.0.1 proxy",
+            "10.0.0.1/",
+            "10.0.0",
+        ),
+        *('10.0.0.1"', "$remote_addr", "10.0.0.1/24/8", "all"),
+    ],
+)
+def test_who_is_no_proxy_is_not_written_down(
+    before: Callable[[str], EdgeServer], tmp_path: Path, proxies: str
+) -> None:
+    edge, file = before(PROXY), tmp_path / "edge-proxies.conf"
+    written = file.read_text("utf-8")
+    assert written == f"set_real_ip_from {PROXY};\n"
+    with pytest.raises(CalledProcessError):
+        edge.write_proxies(proxies)
+    assert file.read_text("utf-8") == written
+    edge.write_proxies(" \n ")
+    assert file.read_text("utf-8") == ""
+
+
+def told_ids(tmp_path: Path, number: int) -> list[str]:
+    """Return the ids of requests in the log of an edge, once it has so many lines."""
+
+    def find() -> list[str] | None:
+        lines = (tmp_path / "access.log").read_text("utf-8").splitlines()
+        return [json.loads(line)["request_id"] for line in lines] if len(lines) >= number else None
+
+    return wait_until(find, "the lines of the log")
+
+
+def test_a_request_keeps_the_id_that_it_came_with(
+    before: Callable[[], EdgeServer], recorder: Recorder, tmp_path: Path
+) -> None:
+    chunk = in_path(CASES[0]["prefix"])
+    fit = ["from-a-player", "a.b_c-d0", "x" * 64]
+    unfit = ["short", "x" * 65, "new line", 'quoted"one', "", "ünfit-one"]
+    ids: list[str] = []
+    with before() as edge:
+        for path in ("/v1/tracks", chunk, chunk, FORGED, "/metrics"):
+            for said in (*fit, *unfit):
+                sent = [(b"X-Request-Id", said.encode())]
+                answer = httpx.get(f"{edge.url}{path}", headers=sent)
+                (told,) = answer.headers.get_list("x-request-id")
+                if said in fit:
+                    assert told == said
+                else:
+                    assert len(told) == 32
+                ids.append(told)
+                if path in ("/v1/tracks", FORGED):
+                    assert recorder.heard[-1].said(b"x-request-id") == [told.encode()]
+        assert told_ids(tmp_path, len(ids)) == ids
+    assert len(set(ids)) == len(fit) + 5 * len(unfit)
+
+
+def test_what_is_not_there_is_told_by_its_id(
+    before: Callable[[], EdgeServer], recorder: Recorder
+) -> None:
+    recorder.status = b"404 Not Found"
+    with before() as edge:
+        said = {"X-Request-Id": "from-a-player"}
+        answer = httpx.get(f"{edge.url}{in_path(CASES[0]['prefix'])}", headers=said)
+    assert answer.status_code == 404
+    assert answer.headers.get_list("x-request-id") == ["from-a-player"]
+
+
+def test_one_address_does_not_take_every_connection(
+    make_edge: Callable[[str], EdgeServer],
+) -> None:
+    path = in_path(CASES[0]["prefix"])
+    half = b"POST /v1/sessions HTTP/1.1\r\nHost: origin\r\nContent-Length: 2\r\n\r\n{"
+    own, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with make_edge(RING) as edge:
+        host, port = edge.url.removeprefix("http://").split(":")
+
+        def is_refused() -> bool:
+            return httpx.get(f"{edge.url}/v1/tracks").status_code == 429
+
+        with ExitStack() as stack:
+            stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (own, most))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+            for _ in range(1000):
+                line = stack.enter_context(socket())
+                line.connect((host, int(port)))
+                line.sendall(half)
+            wait_until(is_refused, "a refusal")
+            assert httpx.get(f"{edge.url}{path}").status_code == 200
+        wait_until(lambda: not is_refused(), "the end of it")
 
 
 def test_bytes_of_an_upload_count_as_they_come(tmp_path: Path) -> None:

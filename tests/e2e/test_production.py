@@ -4,6 +4,7 @@ No container runs here. Each service of the file has its counterpart in the test
 program from Debian, or, for the store, another S3 server.
 """
 
+import copy
 import json
 import os
 import re
@@ -142,16 +143,28 @@ def test_what_is_mounted_exists_and_every_volume_is_used() -> None:
     assert all((ROOT / mount).exists() for mount in mounted if mount.startswith("."))
 
 
-def test_the_image_of_the_edge_writes_its_ring_before_it_starts() -> None:
+@pytest.mark.parametrize(
+    ("script", "setting"), [("keys.sh", "LATHE_URL_KEYS"), ("proxies.sh", "EDGE_PROXIES")]
+)
+def test_the_image_of_the_edge_writes_what_it_includes_before_it_starts(
+    script: str, setting: str
+) -> None:
     (place,) = {
         place
         for mount in compose()["services"]["edge"]["volumes"]
         for source, place, *_ in [mount.split(":")]
-        if source == "./deploy/nginx/keys.sh"
+        if source == f"./deploy/nginx/{script}"
     }
     # What the entrypoint of the image runs: executable files there whose names end so.
     assert re.fullmatch(r"/docker-entrypoint\.d/[0-9]+-[a-z-]+\.sh", place)
-    assert os.access(DEPLOY / "nginx" / "keys.sh", os.X_OK)
+    assert os.access(DEPLOY / "nginx" / script, os.X_OK)
+    given = SECRETS | {setting: "10.0.0.7"}
+    assert compose(given)["services"]["edge"]["environment"][setting] == "10.0.0.7"
+
+
+def test_nobody_is_a_proxy_unless_it_is_said() -> None:
+    assert environment_of("edge")["EDGE_PROXIES"] == ""
+    assert "\nEDGE_PROXIES=\n" in (DEPLOY / "example.env").read_text("utf-8")
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -286,6 +299,14 @@ def test_a_label_delivers_and_a_player_plays_through_the_edge(plant: Plant, edge
         assert (part.status_code, part.content) == (206, b"ftyp")
 
 
+def test_what_compose_asks_edge_and_origin_is_answered(plant: Plant, edge: str) -> None:
+    for name, url in (("edge", edge), ("origin", plant.url)):
+        check = " ".join(compose()["services"][name]["healthcheck"]["test"])
+        (path,) = re.findall(r"http://127\.0\.0\.1:[0-9]+(/[a-z/]+)", check)
+        assert httpx.get(f"{url}{path}").status_code == 200
+    assert httpx.get(f"{edge}/health/ready").status_code == 404
+
+
 def test_the_edge_believes_nobody_who_says_where_he_is(plant: Plant, edge: str) -> None:
     with plant.client() as client:
         sent = deliver(client, FIXTURES / "tiny.wav", isrc="ZZTST2600002", territories=["DE"])
@@ -317,6 +338,46 @@ def test_prometheus_understands_the_rules(tmp_path: Path) -> None:
     assert "/etc/prometheus/rules.yml" in text
     check = ["promtool", "check", "config", str(tmp_path / "prometheus.yml")]
     subprocess.run(check, check=True, capture_output=True, timeout=HANG_S)
+
+
+ALERTS = YAML(typ="safe").load((DEPLOY / "prometheus" / "rules.yml").read_text("utf-8"))
+NAMES = [rule["alert"] for rule in ALERTS["groups"][0]["rules"]]
+
+
+def test_operators_can_read_of_every_alert() -> None:
+    text = (ROOT / "docs" / "operators.md").read_text("utf-8")
+    told = re.findall(r"^\| `([A-Z][a-z]+[A-Z]\w+)` \|", text, re.MULTILINE)
+    assert sorted(told) == sorted(NAMES)
+
+
+def judge(rules: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Return what promtool says of rules, by the cases that there are of each alert."""
+    yaml = YAML(typ="safe")
+    cases = yaml.load((ROOT / "tests" / "e2e" / "alerts.yml").read_text("utf-8"))
+    cases["rule_files"] = [str(folder / "rules.yml")]
+    for name, content in (("rules.yml", rules), ("cases.yml", cases)):
+        with open(folder / name, "w", encoding="utf-8") as out:
+            yaml.dump(content, out)
+    command = ["promtool", "test", "rules", str(folder / "cases.yml")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
+
+
+def test_alerts_are_told_when_they_are_to_be(tmp_path: Path) -> None:
+    judged = judge(ALERTS, tmp_path)
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+@pytest.mark.parametrize("expression", ["vector(1) > 1", "vector(1)"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_cases_know_an_alert_that_is_never_told_or_always(
+    tmp_path: Path, name: str, expression: str
+) -> None:
+    spoilt = copy.deepcopy(ALERTS)
+    (rule,) = (rule for rule in spoilt["groups"][0]["rules"] if rule["alert"] == name)
+    rule["expr"] = expression
+    judged = judge(spoilt, tmp_path)
+    assert judged.returncode == 1
+    assert f"alertname: {name}, " in judged.stdout + judged.stderr
 
 
 def dashboard() -> dict[str, Any]:
