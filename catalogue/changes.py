@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
 
-from catalogue.people_port import Changes
+from catalogue.people_port import ANYTHING, Changes
 
 CHANNEL = "lathe_changes"
 """What topics are told on, in PostgreSQL and in Redis."""
@@ -16,8 +16,8 @@ CHANNEL = "lathe_changes"
 SILENCE_S = 2.0
 """After how long without a word a feed makes sure that its server is there."""
 
-STALE_S = 60.0
-"""For how long what is known may be gone by while a server is away."""
+DEAF_S = 60.0
+"""After how long without its server a feed takes anything for changed, whenever it is asked."""
 
 _RETRY_S = 0.5
 
@@ -30,7 +30,7 @@ Listen = Callable[[], AbstractContextManager[Iterator[str | None]]]
 class Feed:
     """Topics as a thread of its own hears them.
 
-    Where the server is away nobody can change anything, so for ``STALE_S`` nothing is said to have
+    Where the server is away nobody can change anything, so for ``DEAF_S`` nothing is said to have
     changed; after that, and when the server is back, anything may have.
     """
 
@@ -43,16 +43,17 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
         self._thread.start()
 
-    def take(self) -> Sequence[str] | None:
+    def take(self) -> Sequence[str]:
         """See Changes.take."""
         lost_at = self._lost_at
-        if self._missed or (lost_at is not None and monotonic() - lost_at > STALE_S):
-            self._heard.clear()
-            self._missed = lost_at is not None
-            return None
-        if not self._heard:
+        missed = self._missed or (lost_at is not None and monotonic() - lost_at > DEAF_S)
+        if not (missed or self._heard):
             return ()
-        return [self._heard.popleft() for _ in range(len(self._heard))]
+        found = [self._heard.popleft() for _ in range(len(self._heard))]
+        if missed:
+            self._missed = lost_at is not None
+            found.append(ANYTHING)
+        return found
 
     def close(self) -> None:
         """See Changes.close."""
@@ -81,14 +82,11 @@ class Together:
     def __init__(self, feeds: Sequence[Changes]) -> None:
         self._feeds = feeds
 
-    def take(self) -> Sequence[str] | None:
+    def take(self) -> Sequence[str]:
         """See Changes.take."""
         found: list[str] = []
         for feed in self._feeds:
-            topics = feed.take()
-            if topics is None:
-                return None
-            found += topics
+            found += feed.take()
         return found
 
     def close(self) -> None:

@@ -190,6 +190,12 @@ class MasterChecksum(InvalidInput):
     advice = "The audio was altered after encoding: encode the FLAC again from the original."
 
 
+class BodyTooLarge(TooLarge):
+    code = "body-too-large"
+    title = "The request says more than is read of one"
+    advice = "Send less at once; `measured` tells how much is read."
+
+
 class MasterTooLarge(TooLarge):
     code = "master-too-large"
     title = "The master is larger than this origin accepts"

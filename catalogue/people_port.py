@@ -58,6 +58,8 @@ class Accounts(Protocol):
 
 
 SEEN_EVERY = timedelta(minutes=1)
+SESSIONS_MAX = 100
+"""How often an account is signed in at once."""
 
 
 class Sessions(Protocol):
@@ -68,7 +70,11 @@ class Sessions(Protocol):
     """
 
     def open(self, session: Session, token_sha256: str) -> None:
-        """Remember a new session."""
+        """Remember a new session.
+
+        Where the account has more than ``SESSIONS_MAX`` then, those used longest ago end, but never
+        the new one.
+        """
 
     def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
         """Return the session of a token, which lasts ``until`` if this use is noted.
@@ -86,17 +92,19 @@ class Sessions(Protocol):
         """End every session of an account."""
 
 
+ANYTHING = "anything"
+"""The topic of whatever there is: nobody knows what of it has changed."""
+
+
 class Changes(Protocol):
     """What others have changed, so that nobody goes by what was true once.
 
-    A topic is ``account:{id}`` or ``track:{id}``: all that was known of that may be outdated.
+    A topic is ``account:{id}`` or ``track:{id}``: all that was known of that is outdated; or
+    ``ANYTHING``: whatever is known may be.
     """
 
-    def take(self) -> Sequence[str] | None:
-        """Return the topics of what changed since it was last asked; never waits.
-
-        None where anything may have changed.
-        """
+    def take(self) -> Sequence[str]:
+        """Return the topics of what changed since it was last asked; never waits."""
 
     def close(self) -> None:
         """Stop listening."""
@@ -157,6 +165,15 @@ class Limits(Protocol):
 
         ``count`` is no more than the limit's. The verdict is that of the fullest. No two callers
         ever get the same room.
+        """
+
+    def take_once(
+        self, key: str, what: str, limit: Limit, *, now: datetime, lasts: timedelta
+    ) -> Verdict | datetime:
+        """Count ``what`` under ``key`` unless that was done within ``lasts``.
+
+        Gives when it was, or else the verdict. However many ask at once, it is counted once; what
+        there was no room for was not done.
         """
 
     def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:

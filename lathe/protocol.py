@@ -1,7 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it, with the shortest way for what is answered from memory.
 
-Who is slow is waited for within bounds: for a request's head, and for an answer to be taken. The
-body of a request may take its time, for a master may come over a bad line.
+Who is slow is waited for within bounds: for a request's head, for more of its body, and for an
+answer to be taken. A master may come over a bad line, which is waited for longer.
 """
 
 import logging
@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from origin.bodies import is_streamed
 from origin.entrance import Entrance
 from origin.fast.held import HeldPart
 from origin.fast.http import Answer, Headers, send_answer, write_lines
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 HEAD_MAX_BYTES = 64 << 10
 """Longest head of a request: RFC 6585 has 431 for what is longer."""
+
+UPLOADS_WAIT = 15
+"""How many times as long more of a master is waited for as more of any other body."""
 
 _KNOWN_BYTES, _LONGEST_KNOWN = 16 << 20, 4 << 10
 # What this matches means the same to every reader: nothing in it is escaped or may be left out.
@@ -40,7 +44,7 @@ _OF_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgr
 
 
 def build_protocol(*, patience_s: float) -> type["QuickProtocol"]:
-    """Return the protocol that waits so long for a head, and for any of an answer to be taken."""
+    """Return the protocol that waits so long for a head, more of a body, and an answer's taker."""
     known: Remembered[bytes, Headers] = Remembered(
         _KNOWN_BYTES, lambda headers: 2 * sum(len(name) + len(value) for name, value in headers)
     )
@@ -82,6 +86,8 @@ class QuickProtocol(HttpToolsProtocol):
         # Since when a head is waited for; None while there is none to wait for.
         self._head_since: float | None = self.loop.time()
         self._head_bytes = self._untaken_bytes = 0
+        # How many pieces of bodies have come, and had by the last look; how many looks saw no more.
+        self._pieces = self._so_far = self._still = 0
         self._looks: TimerHandle
         self._running: RequestResponseCycle | None = None
         # How many requests have begun, and how many of them were read to their end.
@@ -125,6 +131,11 @@ class QuickProtocol(HttpToolsProtocol):
         self._head_since = None
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Read a piece of a body."""
+        self._pieces += 1
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """End to read a request."""
         self._read += 1
@@ -155,12 +166,26 @@ class QuickProtocol(HttpToolsProtocol):
         untaken_bytes = self.transport.get_write_buffer_size()
         waits = self._head_since is not None
         waits = waits and self.loop.time() - (self._head_since or 0) >= self.patience_s
-        if waits or (untaken_bytes and untaken_bytes == self._untaken_bytes):
+        untaken = untaken_bytes and untaken_bytes == self._untaken_bytes
+        if waits or untaken or self._stands_still():
             self._tell_running()
             self.transport.abort()
             return
         self._untaken_bytes = untaken_bytes
         self._looks = self.loop.call_later(self.patience_s, self._look)
+
+    def _stands_still(self) -> bool:
+        """Return whether more of a body is waited for, and has been for too long by this look.
+
+        Nothing comes of what is not read while what came before is being worked on.
+        """
+        so_far = -1 if self.flow.read_paused else self._begun + self._pieces
+        waits = self._begun != self._read and self._head_since is None
+        if not waits or so_far < 0 or so_far != self._so_far:
+            self._still, self._so_far = 0, so_far
+            return False
+        self._still += 1
+        return self._still >= (UPLOADS_WAIT if is_streamed(self.scope["path"]) else 1)
 
     def _tell_running(self) -> None:
         """Let the request that is being answered know that nobody takes any more of it."""
@@ -201,7 +226,9 @@ class QuickProtocol(HttpToolsProtocol):
 
     def _may_be_quick(self, cycle: RequestResponseCycle) -> bool:
         # Requests that wait behind one another take their turns in tasks of their own.
+        # A request with a body ends where that ends, and not with its head.
         may = cycle.scope["method"] == "GET" and cycle.keep_alive and cycle is self.cycle
+        may = may and _OF_MORE.isdisjoint(name for name, _ in cycle.scope["headers"])
         return may and self._entrance is not None
 
     async def _answer_soon(

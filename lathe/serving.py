@@ -25,12 +25,14 @@ from lathe.wiring import (
     open_content_keys,
     open_licence_keys,
     open_partners,
+    open_shelf,
     open_url_keys,
 )
 from origin.app import build_app
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
 from origin.services import Services
+from origin.shelf import Shelf
 from origin.throttle import Throttle, parse_limits
 from protection.content_keys import KeyWrapper
 from protection.licences import LicenceSigner
@@ -73,6 +75,7 @@ def build_services(house: House, registry: CollectorRegistry) -> Services:
         licences=LicenceSigner(open_licence_keys(settings)),
         partners=open_partners(settings),
         store=house.store,
+        shelf=Shelf(open_shelf(house)),
         signer=UrlSigner(open_url_keys(settings)),
         now=now,
         new_id=new_id,
@@ -109,7 +112,7 @@ class Origin:
             tracing.trace_engine(house.engine)
             services = replace(
                 services,
-                store=tracing.trace_store(services.store),
+                shelf=Shelf(tracing.trace_store(services.shelf.store)),
                 cards=tracing.trace_cards(services.cards),
             )
         self._tracing = tracing

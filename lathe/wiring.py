@@ -91,6 +91,9 @@ from workers.recovery import Round, Sweeper
 from workers.uploads import Receiver
 
 _OVER_LOOKED_AT = timedelta(minutes=1)
+# A request asks more than once, and shall have its answer within a few seconds.
+_PATIENCE_S = 3.0
+_FOLDER = "file:///"
 
 
 def now() -> datetime:
@@ -174,10 +177,46 @@ def open_house(settings: Settings) -> House:
     )
 
 
+def hasten(house: House) -> House:
+    """Return a house as requests need it: a database that is silent is told to be away soon.
+
+    All else is that of ``house``, and so is a database that is but a file.
+    """
+    if house.engine.dialect.name == "sqlite":
+        return house
+    engine = open_engine(house.settings.catalogue_url, patience_s=_PATIENCE_S)
+    records = _build_records(house.settings, engine)
+    if house.store.breaker is not None:
+        records["breakers"] += (house.store.breaker,)
+    return House(
+        **records,
+        store=house.store,
+        upload_store=house.upload_store,
+        broker=house.broker,
+        queue=house.queue,
+    )
+
+
+def open_shelf(house: House) -> ObjectStore:
+    """Return the store as listeners read it: one that is silent is told to be away soon."""
+    settings = house.settings
+    if settings.store_url.startswith(_FOLDER):
+        return house.store
+    from storage.s3 import S3Store
+    from storage.s3_bucket import LISTENERS, S3Bucket, parse_s3_url
+
+    place = parse_s3_url(settings.store_url)
+    return S3Store(S3Bucket(place, LISTENERS, house.store.breaker), _scratch(settings))
+
+
 def _open_records(settings: Settings) -> dict[str, Any]:
     make_state(settings.state)
     engine = open_engine(settings.catalogue_url)
     upgrade(engine)
+    return _build_records(settings, engine)
+
+
+def _build_records(settings: Settings, engine: Engine) -> dict[str, Any]:
     redis = open_redis(settings.sessions) if settings.sessions else None
     breakers = (breaker_of(engine), None if redis is None else redis.breaker)
     return {
@@ -213,7 +252,7 @@ def _open_records(settings: Settings) -> dict[str, Any]:
 def open_stores(settings: Settings) -> tuple[ObjectStore, UploadStore]:
     """Return the store that settings name, of objects and of uploads. Raises SettingsInvalid."""
     url = settings.store_url
-    if url.startswith("file:///"):
+    if url.startswith(_FOLDER):
         root = Path(url.removeprefix("file://"))
         return LocalStore(root), LocalUploads(root)
     # An embedded plant never loads boto3.
@@ -223,7 +262,11 @@ def open_stores(settings: Settings) -> tuple[ObjectStore, UploadStore]:
 
     bucket = S3Bucket(parse_s3_url(url))
     bucket.make()
-    return S3Store(bucket, settings.state.absolute() / "scratch"), S3Uploads(bucket)
+    return S3Store(bucket, _scratch(settings)), S3Uploads(bucket)
+
+
+def _scratch(settings: Settings) -> Path:
+    return settings.state.absolute() / "scratch"
 
 
 def open_changes(records: Records) -> Changes:

@@ -131,12 +131,16 @@ def prefetch(
 ) -> PrefetchedTracks:
     """Return the manifests of the tracks to come, and where their first chunks are.
 
-    One that cannot be heard says why, and does not keep the others back.
+    One that cannot be heard says why, and does not keep the others back. Each counts as a request
+    for its manifest.
     """
     found, visit = [], visit_of(request.scope)
-    for track_id in coming.tracks:
+    for place, track_id in enumerate(coming.tracks):
         url = f"/v1/tracks/{track_id}/manifest"
         try:
+            # The first is counted as every request is.
+            if place:
+                parts.throttle.admit_more(visit, Category.STREAM, who)
             manifest = grant_manifest(parts, visit, TrackId(track_id), listener, who, wish)
         except LatheError as fault:
             if isinstance(fault, errors.Unavailable | errors.Broken):

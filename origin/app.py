@@ -34,6 +34,7 @@ from origin import (
     uploads,
     webhooks,
 )
+from origin.bodies import Bounded, describe_bounds
 from origin.delivery_document import DeliveryDocument, DeliveryMetadata
 from origin.entrance import Entrance
 from origin.fast.app import FastPath
@@ -57,8 +58,10 @@ def build_api(services: Services) -> FastAPI:
         separate_input_output_schemas=False,
     )
     api.state.services = services
+    api.state.lookout = health.Lookout(services)
     problems.install(api)
     api.add_middleware(Once, services=services)
+    api.add_middleware(Bounded)
     for module in (
         deliveries,
         messages,
@@ -113,6 +116,7 @@ class _Api(FastAPI):
                 document, DeliveryMetadata, DeliveryDocument, matches.FileSaid
             )
             describe_once(document)
+            describe_bounds(document)
         return document
 
 

@@ -4,23 +4,40 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Scope
 
 from catalogue import errors
-from catalogue.errors import ObjectNotFound, RangeUnsatisfiable
+from catalogue.errors import ObjectNotFound, RangeUnsatisfiable, UrlUntrusted
 from catalogue.nouns import Rendition, RenditionId, StoredObject, TrackId
 from manifests import hls
 from manifests.manifest import is_fragmented
 from origin.access import Parts
 from origin.objects import CONTENT_TYPES, plan_answer
+from origin.packing import answer_packed
 from origin.problems import respond, responses
 from origin.routes import get_and_head
 from origin.services import Services
+from origin.shelf import Shelf
 from storage.keys import ObjectKey, rendition_key
-from storage.port import ObjectStore
 
-router = APIRouter(tags=["chunks"])
+BELOW = "/s/"
+"""What signed URLs are below."""
+
+
+def is_plain(scope: Scope) -> bool:
+    """Return whether the path of a request is written as it was signed: nothing is escaped."""
+    return b"%" not in (scope.get("raw_path") or b"")
+
+
+async def require_plain(request: Request) -> None:
+    """Refuse all that only decodes to a path. Raises UrlUntrusted."""
+    if not is_plain(request.scope):
+        raise UrlUntrusted("The signature does not hold.")
+
+
+router = APIRouter(tags=["chunks"], dependencies=[Depends(require_plain)])
 
 OBJECT_PATH = "/s/{token}/{track_id}/{rendition_id}/{name}"
 """Where the objects of renditions are."""
@@ -98,18 +115,18 @@ async def _open(
     if found is None:
         found = await to_thread.run_sync(parts.published.load, rendition)
     if name == hls.MEDIA_PLAYLIST and not found.sealed and found.rendition is not None:
-        return _playlist(found.rendition, query)
+        return _playlist(request, found.rendition, query)
     stored = found.objects.get(name)
     if stored is None:
         raise ObjectNotFound("The rendition has no object of this name.")
     return await _answer(request, parts, rendition_key(rendition, name), stored)
 
 
-def _playlist(rendition: Rendition, query: str) -> Response:
+def _playlist(request: Request, rendition: Rendition, query: str) -> Response:
     if not is_fragmented(rendition):
         raise ObjectNotFound("Ogg renditions have no HLS playlist.")
     body = hls.render_media(rendition, query).encode()
-    return Response(body, media_type=hls.MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return answer_packed(request, body, hls.MEDIA_TYPE)
 
 
 async def _answer(
@@ -124,22 +141,17 @@ async def _answer(
     start, end = answer.span
     size_bytes = min(_PIECE_BYTES, end - start)
     # Before anything is sent: a store that is away is told of as such.
-    first = await to_thread.run_sync(_read, parts.store, key, start, size_bytes)
-    body = _read_pieces(parts.store, key, first, start, end)
+    first = await parts.shelf.read(key, start, start + size_bytes)
+    body = _read_pieces(parts.shelf, key, first, start, end)
     return StreamingResponse(body, status_code=answer.status, headers=answer.headers)
 
 
 async def _read_pieces(
-    store: ObjectStore, key: ObjectKey, first: bytes, start: int, end: int
+    shelf: Shelf, key: ObjectKey, first: bytes, start: int, end: int
 ) -> AsyncIterator[bytes]:
     yield first
     start += len(first)
     while start < end:
         size_bytes = min(_PIECE_BYTES, end - start)
-        piece = await to_thread.run_sync(_read, store, key, start, size_bytes)
-        yield piece
+        yield await shelf.read(key, start, start + size_bytes)
         start += size_bytes
-
-
-def _read(store: ObjectStore, key: ObjectKey, start: int, size_bytes: int) -> bytes:
-    return store.read(key, start=start, size_bytes=size_bytes)

@@ -1,20 +1,21 @@
 """Whether the origin lives, and whether it and what it needs can work."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from catalogue import errors
 from catalogue.errors import CatalogueUnavailable, ObjectNotFound, Unavailable
 from catalogue.nouns import Sha256
-from origin.access import Parts
 from origin.problems import respond, responses
+from origin.remembered import Collapsed
 from origin.services import Services
 from storage.keys import master_key
 
@@ -22,6 +23,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 _NOTHING = Sha256("0" * 64)
 _LONGEST_S = 2.0
+_REMEMBERED_S = 1.0
 
 
 class Health(BaseModel):
@@ -45,6 +47,61 @@ class Readiness(BaseModel):
     components: dict[str, Component] = Field(examples=[["catalogue", "sessions", "store"]])
 
 
+class Lookout:
+    """Looks whether every part answers, once in a while for all who ask.
+
+    A part has a thread of its own. While that waits for an answer, nobody looks at the part again.
+    """
+
+    def __init__(
+        self,
+        parts: Services,
+        *,
+        longest_s: float = _LONGEST_S,
+        remembered_s: float = _REMEMBERED_S,
+    ) -> None:
+        self._parts, self._longest_s, self._remembered_s = parts, longest_s, remembered_s
+        self._threads = {
+            name: ThreadPoolExecutor(1, thread_name_prefix=f"health-{name}") for name in _ASKED
+        }
+        self._looks: dict[str, asyncio.Future[Component]] = {}
+        self._together: Collapsed[None, dict[str, Component]] = Collapsed()
+        self._seen: dict[str, Component] = {}
+        self._seen_at = 0.0
+
+    async def look(self) -> dict[str, Component]:
+        """Return what is known of every part, or what a look that others may share then gives."""
+        if self._seen and time.monotonic() - self._seen_at < self._remembered_s:
+            return self._seen
+        return await self._together.run(None, self._look_at_all)
+
+    async def _look_at_all(self) -> dict[str, Component]:
+        """Look at all parts at once; one that does not answer for long is not waited for."""
+        loop = asyncio.get_running_loop()
+        for name, (ask, _) in _ASKED.items():
+            if name not in self._looks or self._looks[name].done():
+                thread = self._threads[name]
+                self._looks[name] = loop.run_in_executor(thread, _look, ask, self._parts)
+        await asyncio.wait(self._looks.values(), timeout=self._longest_s)
+        self._seen = {name: self._read(name) for name in _ASKED}
+        self._seen_at = time.monotonic()
+        return self._seen
+
+    def _read(self, name: str) -> Component:
+        look = self._looks[name]
+        if look.done():
+            return look.result()
+        code = _ASKED[name][1].code
+        return Component(status="away", latency_ms=self._longest_s * 1000, code=code)
+
+
+async def find_lookout(request: Request) -> Lookout:
+    """Return the lookout that the application was made with."""
+    lookout = request.app.state.lookout
+    assert isinstance(lookout, Lookout)
+    return lookout
+
+
 @router.get("/live")
 async def get_live() -> Health:
     """Answer as long as the process does."""
@@ -52,32 +109,21 @@ async def get_live() -> Health:
 
 
 @router.get("/ready", response_model=Readiness, responses=responses(errors.CatalogueUnavailable))
-def get_ready(parts: Parts) -> Readiness | JSONResponse:
+async def get_ready(
+    lookout: Annotated[Lookout, Depends(find_lookout)],
+) -> Readiness | JSONResponse:
     """Answer when the catalogue does, and tell of every part whether it does, too.
 
-    Where others are away, what is known goes on playing; so the origin stays in its place.
+    Where others are away, what is known goes on playing; so the origin stays in its place. What is
+    told is up to a second old.
     """
-    components = _look_at_all(parts)
+    components = await lookout.look()
     if components["catalogue"].code is not None:
         away = CatalogueUnavailable("The catalogue does not answer.")
         told = {name: component.model_dump() for name, component in components.items()}
         return respond(away, components=told)
     degraded = any(component.code is not None for component in components.values())
     return Readiness(status="degraded" if degraded else "ok", components=components)
-
-
-def _look_at_all(parts: Services) -> dict[str, Component]:
-    """Look at all parts at once; one that does not answer for long is not waited for."""
-    pool = ThreadPoolExecutor(len(_ASKED), thread_name_prefix="health")
-    looks = {name: pool.submit(_look, ask, parts) for name, (ask, _) in _ASKED.items()}
-    pool.shutdown(wait=False)
-    wait(looks.values(), timeout=_LONGEST_S)
-    return {
-        name: look.result()
-        if look.done()
-        else Component(status="away", latency_ms=_LONGEST_S * 1000, code=_ASKED[name][1].code)
-        for name, look in looks.items()
-    }
 
 
 def _look(ask: Callable[[Services], None], parts: Services) -> Component:
@@ -101,7 +147,7 @@ def _sessions(parts: Services) -> None:
 
 def _store(parts: Services) -> None:
     with suppress(ObjectNotFound):
-        parts.store.info(master_key(_NOTHING))
+        parts.shelf.store.info(master_key(_NOTHING))
 
 
 _ASKED: Mapping[str, tuple[Callable[[Services], None], type[Unavailable]]] = {

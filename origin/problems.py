@@ -194,6 +194,9 @@ async def _on_invalid(_: Request, fault: Exception) -> JSONResponse:
 
 async def _on_http(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, HTTPException)
+    if isinstance(fault.__cause__, LatheError):
+        # FastAPI has its own words for whatever it meets while it reads a body.
+        return await _on_known(request, fault.__cause__)
     if fault.status_code == 404:
         return respond(errors.PathNotFound("No route leads there."))
     if fault.status_code == 405:

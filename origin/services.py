@@ -17,6 +17,7 @@ from catalogue.sleeves import Sleeves
 from catalogue.webhooks import Webhooks
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
+from origin.shelf import Shelf
 from origin.throttle import Throttle
 from protection.content_keys import KeyWrapper
 from protection.cpix import Partner
@@ -34,7 +35,8 @@ class Services:
     """The origin's parts.
 
     ``session_life`` is how long a session lasts after its last use, ``guests`` the plan of
-    listeners who are not signed in (null: there are none).
+    listeners who are not signed in (null: there are none). ``store`` takes what is delivered,
+    ``shelf`` is where listeners read.
     ``open_atlas`` gives the atlas of a recipe of features. ``territory`` is where listeners are
     when no trusted edge says it (null: not known), and ``trusted_edges`` are the peers whose
     ``X-Lathe-Territory`` header is believed.
@@ -62,6 +64,7 @@ class Services:
     sleeves: Sleeves
     published: PublishedRenditions
     store: ObjectStore
+    shelf: Shelf
     signer: UrlSigner
     devices: Devices
     content_keys: ContentKeys

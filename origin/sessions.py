@@ -1,8 +1,9 @@
 """Accounts sign in and out here, see where they are signed in, and change their password."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -222,6 +223,7 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
     now, limit = parts.now(), parts.throttle.limit(Category.LOGIN)
     verdict = parts.limits.take(keys, limit, now=now)
     if not verdict.allowed:
+        _record_untried(parts, email, keys, now)
         raise TooManyAttempts(
             f"More than {limit.count} attempts failed within {limit.window}.",
             retry_after_s=verdict.retry_after_s,
@@ -235,12 +237,25 @@ def _authenticate(parts: Services, email: str, password: str, address: str) -> A
     with hashing():
         right = is_password(password, None if stored is None else stored.password)
     if stored is None or not right:
-        tried = fold_address(email)[:_TRIED_MAX] if stored is None else stored.account.id
-        parts.audits.add(record(Deed.SIGN_IN_REFUSED, tried, now=now))
+        parts.audits.add(record(Deed.SIGN_IN_REFUSED, _subject(email, stored), now=now))
         raise CredentialsWrong("No account has this address with this password.")
     parts.limits.give_back(keys, limit, now=now)
     _renew(parts, stored, password)
     return stored.account
+
+
+def _record_untried(parts: Services, email: str, keys: Sequence[str], now: datetime) -> None:
+    """Record that an attempt was one too many, once in a window: nobody floods the trail."""
+    limit = replace(parts.throttle.limit(Category.LOGIN), count=1)
+    with suppress(Unavailable):
+        if parts.limits.take([f"told:{key}" for key in keys], limit, now=now).allowed:
+            subject = _subject(email, parts.accounts.find(email))
+            parts.audits.add(record(Deed.SIGN_IN_REFUSED, subject, now=now, tried=False))
+
+
+def _subject(email: str, stored: StoredAccount | None) -> str:
+    """Return whom the trail says that an attempt was made as."""
+    return fold_address(email)[:_TRIED_MAX] if stored is None else stored.account.id
 
 
 def _renew(parts: Services, stored: StoredAccount, password: str) -> None:

@@ -1,8 +1,8 @@
 """How often everybody may ask for what.
 
 What is asked for often is counted ahead in small lots, so that few requests wait for Redis; a lot
-is good for the fixed window that it was counted in. Where Redis is away, each process counts by
-itself.
+is good for the fixed window that it was counted in. A play is counted once, whichever process it
+is asked of. Where Redis is away, each process counts by itself.
 """
 
 import re
@@ -105,6 +105,7 @@ class Throttle:
     ) -> None:
         self._limits, self._allowed, self._now = limits, allowed, now
         self._own = MemoryLimits()
+        self._waits = not isinstance(limits, MemoryLimits)
         self._lots: Remembered[tuple[Category, str], _Lot] = Remembered(_KNOWN)
         self._plays: Remembered[tuple[str, str], datetime] = Remembered(_KNOWN)
         self._lock = Lock()
@@ -141,29 +142,57 @@ class Throttle:
             visit.refused = self._refuse(category, verdict)
             raise visit.refused
 
+    def admit_more(self, visit: Visit, category: Category, who: str) -> None:
+        """Count once more a request that was admitted. Raises TooManyRequests."""
+        with self._lock:
+            left = self._recall(category, who, self._now())
+        if left is None:
+            verdict = self._take(category, who)
+            if not verdict.allowed:
+                raise self._refuse(category, verdict)
+            left = verdict.remaining
+        visit.headers = [each for each in visit.headers if not each[0].startswith(b"ratelimit")]
+        self._note(visit, category, left)
+
     def play_at_once(self, who: str, track_id: str, now: datetime) -> bool | None:
         """Count a play unless it goes on; return whether it begins, None where that must wait.
 
-        It goes on where ``who`` began it within ``PLAY_LASTS``, as far as this process knows.
+        It goes on where ``who`` began it within ``PLAY_LASTS``.
         """
         with self._lock:
             began = self._plays.get((who, track_id))
-            if began is not None and timedelta() <= now - began < PLAY_LASTS:
-                return False
-            if self._recall(Category.PLAYS, who, now) is None:
-                return None
-            self._plays.put((who, track_id), now)
-        return True
+        if began is not None and timedelta() <= now - began < PLAY_LASTS:
+            return False
+        if self._waits:
+            return None
+        verdict = self._begin(who, track_id, now)
+        if verdict is None:
+            return False
+        return True if verdict.allowed else None
 
     def play(self, who: str, track_id: str) -> bool:
         """Count a play as ``play_at_once`` does, wherever it has to ask. Raises TooManyRequests."""
-        begins = self.play_at_once(who, track_id, self._now())
+        now = self._now()
+        begins = self.play_at_once(who, track_id, now)
         if begins is not None:
             return begins
-        self.count(Category.PLAYS, who)
-        with self._lock:
-            self._plays.put((who, track_id), self._now())
-        return True
+        verdict = self._begin(who, track_id, now)
+        if verdict is not None and not verdict.allowed:
+            raise self._refuse(Category.PLAYS, verdict)
+        return verdict is not None
+
+    def _begin(self, who: str, track_id: str, now: datetime) -> Verdict | None:
+        """Count a play and return the verdict on it; None where it goes on, whoever counted it."""
+        key, limit = f"{Category.PLAYS}:{who}", self._allowed[Category.PLAYS]
+        try:
+            found = self._limits.take_once(key, track_id, limit, now=now, lasts=PLAY_LASTS)
+        except Unavailable:
+            found = self._own.take_once(key, track_id, limit, now=now, lasts=PLAY_LASTS)
+        verdict = found if isinstance(found, Verdict) else None
+        if verdict is None or verdict.allowed:
+            with self._lock:
+                self._plays.put((who, track_id), now if isinstance(found, Verdict) else found)
+        return verdict
 
     def count(self, category: Category, who: str) -> None:
         """Count what is counted beside the request that it comes with. Raises TooManyRequests."""

@@ -1,6 +1,5 @@
 """Listeners find tracks here, and get their manifests."""
 
-import gzip
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -18,6 +17,7 @@ from catalogue.people import Network
 from manifests import dash, hls, json, manifest
 from manifests.manifest import AlbumPlace, Manifest, build_manifest
 from origin.access import SESSION_REFUSALS, AnyCaller, AnyListener, Parts, Who, counted
+from origin.packing import answer_packed
 from origin.problems import responses
 from origin.routes import get_and_head
 from origin.services import Services
@@ -33,15 +33,11 @@ FACES: Mapping[str, tuple[Callable[[Manifest], bytes], str]] = {
 }
 """How each face of a manifest is rendered, and its media type, by the last part of its path."""
 
-WORTH_ZIPPING_BYTES = 2048
-"""Manifests that are shorter are sent as they are."""
-
 CODECS_MAX = 40
 _PAGE_MAX = 200
 TO_ROOT = "../../.."
 """From where a manifest stands to where signed URLs begin."""
 
-_GZIP_LEVEL = 5
 STREAM_REFUSALS = (
     *SESSION_REFUSALS,
     errors.NotAllowed,
@@ -278,13 +274,7 @@ def find_place(parts: Services, track: Track) -> AlbumPlace | None:
 
 def _fresh(request: Request, found: Manifest, face: str) -> Response:
     render, media_type = FACES[face]
-    body = render(found)
-    headers = {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
-    wanted = "gzip" in request.headers.get("accept-encoding", "")
-    if wanted and len(body) >= WORTH_ZIPPING_BYTES:
-        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, headers=headers, media_type=media_type)
+    return answer_packed(request, render(found), media_type)
 
 
 def summarise(track: Track) -> TrackSummary:

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from catalogue.breaker import Breaker
 from catalogue.errors import ObjectNotFound, SettingsInvalid, StoreRefused, StoreUnavailable
 
-_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S, _ATTEMPTS = 3, 30, 3
+_CONNECT_TIMEOUT_S = 3
 _MISSING = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 
@@ -52,6 +52,21 @@ def parse_s3_url(url: str) -> S3Place:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """For how long a store may say nothing, and how often it is asked before it is away."""
+
+    silence_s: float
+    attempts: int
+
+
+WORK = Patience(silence_s=30, attempts=3)
+"""For work that may take its time."""
+
+LISTENERS = Patience(silence_s=2.5, attempts=2)
+"""For somebody who waits for music."""
+
+
 class AlreadyThere(Exception):
     """Something stands under the key."""
 
@@ -61,22 +76,24 @@ class OutOfRange(Exception):
 
 
 class S3Bucket:
-    """A bucket, its client, and the breaker before it.
+    """A bucket, its client, and the breaker before it, which may be another one's, too.
 
     Credentials come from the environment as boto3 finds them.
     """
 
-    def __init__(self, place: S3Place) -> None:
+    def __init__(
+        self, place: S3Place, patience: Patience = WORK, breaker: Breaker | None = None
+    ) -> None:
         self.name = place.bucket
-        self.breaker = Breaker(StoreUnavailable, "store")
+        self.breaker = breaker or Breaker(StoreUnavailable, "store")
         self.client: Any = boto3.client(
             "s3",
             endpoint_url=place.endpoint,
             region_name=place.region,
             config=Config(
                 connect_timeout=_CONNECT_TIMEOUT_S,
-                read_timeout=_READ_TIMEOUT_S,
-                retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+                read_timeout=patience.silence_s,
+                retries={"total_max_attempts": patience.attempts, "mode": "standard"},
                 max_pool_connections=64,
                 s3={"addressing_style": "path" if place.path_style else "virtual"},
                 # Other stores than Amazon's do not know the checksums boto3 would add by itself.

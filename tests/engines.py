@@ -148,10 +148,10 @@ class EdgeServer(NginxServer):
         }.items():
             assert name in configuration
             configuration = configuration.replace(name, value)
-        if store is not None:
-            served = folder / "lathe" / "folder.conf"
-            text = served.read_text("utf-8").replace("/var/lib/lathe/store", str(store))
-            served.write_text(text.replace("/dev/stdout", f"{folder}/access.log"), "utf-8")
+        for chunks in ("cached.conf", "folder.conf"):
+            served = folder / "lathe" / chunks
+            text = served.read_text("utf-8").replace("/dev/stdout", f"{folder}/access.log")
+            served.write_text(text.replace("/var/lib/lathe/store", str(store)), "utf-8")
         if os.geteuid() == 0:
             # A master process that root starts hands its workers to another user.
             configuration = f"user root;\n{configuration}"

@@ -17,7 +17,7 @@ from catalogue.errors import AccountExists, AccountNotFound
 from catalogue.identifiers import fold_address
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Account, Plan, Role, Session
-from catalogue.people_port import SEEN_EVERY, StoredAccount
+from catalogue.people_port import SEEN_EVERY, SESSIONS_MAX, StoredAccount
 from catalogue.permissions import settle_role
 
 # Asked with every request of an account: written once.
@@ -143,8 +143,16 @@ class SqlSessions:
         ended = and_(
             sessions.c.account_id == session.account_id, sessions.c.expires_at <= session.created_at
         )
+        others = (
+            select(sessions.c.id)
+            .where(sessions.c.account_id == session.account_id)
+            .order_by(sessions.c.seen_at.desc(), sessions.c.id)
+        )
+        beyond = sessions.c.id.in_(others.offset(SESSIONS_MAX - 1))
         with writing(self._engine) as connection:
             connection.execute(delete(sessions).where(ended))
+            if connection.execute(delete(sessions).where(beyond)).rowcount:
+                announce(connection, f"account:{session.account_id}")
             connection.execute(insert(sessions).values(**row))
 
     def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:

@@ -7,11 +7,15 @@ from pathlib import Path
 from time import monotonic
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine
 
 from catalogue.changes import CHANNEL, SILENCE_S, Feed
+from catalogue.database.connections import LINE, BoundedConnection
+from catalogue.people_port import ANYTHING
 
 LOOK_EVERY_S = 0.005
+_PATIENCE_S = 5.0
 
 
 class SqliteChanges:
@@ -26,7 +30,7 @@ class SqliteChanges:
         self._seen: int | None = None
         self._looked = 0.0
 
-    def take(self) -> Sequence[str] | None:
+    def take(self) -> Sequence[str]:
         """See Changes.take."""
         now = monotonic()
         if now - self._looked < LOOK_EVERY_S:
@@ -39,11 +43,11 @@ class SqliteChanges:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error:
             self._seen = None
-            return None
+            return (ANYTHING,)
         if version == self._seen:
             return ()
         self._seen = version
-        return None
+        return (ANYTHING,)
 
     def close(self) -> None:
         """See Changes.close."""
@@ -54,11 +58,13 @@ class SqliteChanges:
 
 def follow_postgresql(engine: Engine) -> Feed:
     """Return the feed of what is told in the transactions of others."""
-    address = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    address = make_conninfo(url, **LINE)
 
     @contextmanager
     def listen() -> Iterator[Iterator[str | None]]:
-        with psycopg.connect(address, autocommit=True, connect_timeout=3) as connection:
+        with BoundedConnection.connect(address, autocommit=True) as connection:
+            connection.patience_s = _PATIENCE_S
             connection.execute(f"LISTEN {CHANNEL}")
             yield _topics(connection)
 

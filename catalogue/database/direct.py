@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import psycopg
-from psycopg import pq
+from psycopg import generators, pq, waiting
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Engine, Select, make_url
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 
-CONNECT_TIMEOUT_S = 3
+from catalogue.database.connections import LINE
+
 PATIENCE_S = 2.0
 """How long an answer is waited for."""
 
@@ -30,6 +31,8 @@ HASTE_S = 0.25
 
 REST_S = 1.0
 """How long a server is not asked after it did not answer."""
+
+_INTERVAL_S = 0.1
 
 Statements = Mapping[str, Select[Any]]
 Values = int | Sequence[str]
@@ -80,7 +83,7 @@ class PostgresDirect:
     def __init__(self, url: URL, statements: Statements) -> None:
         address = url.set(drivername="postgresql").render_as_string(hide_password=False)
         told = {"client_encoding": "utf8", "application_name": "lathe"}
-        self._address = make_conninfo(address, connect_timeout=CONNECT_TIMEOUT_S, **told)
+        self._address = make_conninfo(address, **LINE, **told)
         dialect: Any = make_url("postgresql+psycopg://").get_dialect()
         self._statements = _write(statements, dialect(paramstyle="numeric_dollar"))
         self._connection: pq.abc.PGconn | None = None
@@ -159,12 +162,19 @@ class PostgresDirect:
                 self._opens = None
 
     def _open(self) -> pq.abc.PGconn:
-        connection = pq.PGconn.connect(self._address.encode())
+        # libpq's own waiting for a connection lets no other thread of the process go on.
+        opens, timeout_s = generators.connect(self._address), LINE["connect_timeout"]
+        connection: pq.abc.PGconn = waiting.wait_conn(
+            opens, interval=_INTERVAL_S, timeout=timeout_s
+        )
         try:
-            if connection.status != pq.ConnStatus.OK:
-                raise psycopg.OperationalError("The database does not answer.")
             for name, each in self._statements.items():
-                if connection.prepare(name.encode(), each.text.encode()).error_message:
+                connection.send_prepare(name.encode(), each.text.encode())
+                prepares = generators.execute(connection)
+                (told,) = waiting.wait(
+                    prepares, connection.socket, interval=_INTERVAL_S, timeout=PATIENCE_S
+                )
+                if told.error_message:
                     raise psycopg.OperationalError("The database does not know a statement.")
         except psycopg.Error:
             connection.finish()

@@ -30,22 +30,26 @@ from sqlalchemy.exc import (
     InterfaceError,
     OperationalError,
 )
+from sqlalchemy.exc import TimeoutError as NoneFree
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from catalogue.breaker import Breaker
+from catalogue.database.connections import LINE, BoundedConnection
 from catalogue.errors import CatalogueUnavailable, RequestInvalid, SettingsInvalid
 
 _BREAKER, _READER, _WRITER = "lathe_breaker", "lathe_reader", "lathe_writer"
 _BUSY_TIMEOUT_S = 30
 _SWITCH_PAUSE_S = 0.01
-_CONNECT_TIMEOUT_S = 3
+_POOL_TIMEOUT_S = 30.0
 _MIGRATION_LOCK = 0x1A7E
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, *, patience_s: float | None = None) -> Engine:
     """Return an engine for ``sqlite:///…`` or ``postgresql://…``; nothing is connected yet.
 
-    Raises SettingsInvalid for any other URL.
+    ``patience_s`` is how long a server may say nothing to a statement before it is told to be away,
+    and how long a connection is waited for where all are taken; without it a statement may take as
+    long as it takes. Raises SettingsInvalid for any other URL.
     """
     try:
         address = make_url(url)
@@ -55,7 +59,7 @@ def open_engine(url: str) -> Engine:
         case "sqlite":
             engine = _open_sqlite(address)
         case "postgresql":
-            engine = _open_postgresql(address)
+            engine = _open_postgresql(address, patience_s)
         case _:
             raise SettingsInvalid(
                 "The catalogue is sqlite:///PATH or postgresql://USER@HOST/NAME.",
@@ -101,13 +105,24 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         sleep(_SWITCH_PAUSE_S)
 
 
-def _open_postgresql(address: URL) -> Engine:
+def _open_postgresql(address: URL, patience_s: float | None) -> Engine:
     engine = create_engine(
         address.set(drivername="postgresql+psycopg"),
         pool_size=10,
         max_overflow=20,
-        connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "lathe"},
+        pool_timeout=_POOL_TIMEOUT_S if patience_s is None else patience_s,
+        connect_args={**LINE, "application_name": "lathe"},
     )
+
+    if patience_s is not None:
+
+        @event.listens_for(engine, "do_connect")
+        def _connect(
+            _: object, __: object, args: Sequence[Any], named: Mapping[str, Any]
+        ) -> BoundedConnection:
+            connection = BoundedConnection.connect(*args, **named)
+            connection.patience_s = patience_s
+            return connection
 
     @event.listens_for(engine, "checkout")
     def _check(connection: psycopg.Connection, *_: object) -> None:
@@ -190,6 +205,8 @@ def _translated() -> Iterator[None]:
         yield
     except (InterfaceError, OperationalError) as fault:
         raise CatalogueUnavailable(f"The database does not answer: {fault.orig}.") from fault
+    except NoneFree as fault:
+        raise CatalogueUnavailable("All connections to the database are taken.") from fault
     except DataError as fault:
         # A NUL in a text, say, which PostgreSQL has no place for.
         raise RequestInvalid("A value is none that the catalogue can hold.") from fault

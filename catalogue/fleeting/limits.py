@@ -15,6 +15,7 @@ from catalogue.people_port import Limit, Verdict
 _PRUNED_AT = 10_000
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MS = timedelta(milliseconds=1)
+_DONE = 2
 
 # KEYS: for each key its count now and its count before. ARGV: most, how much of the window before
 # still counts and the window, both in ms, and what to add. Gives whether there was room, and the
@@ -38,6 +39,21 @@ end
 return {1, now + step, before}
 """
 
+# The same for one key; KEYS[3] has when it was done last. ARGV goes on with now and how long that
+# lasts, in ms. What lasts by another's clock, which goes a little before, lasts here as well.
+_COUNT_ONCE = f"""
+local at, lasts = tonumber(ARGV[5]), tonumber(ARGV[6])
+local name = table.remove(KEYS)
+local done = redis.call('GET', name)
+if done and math.abs(at - done) < lasts then return {{{_DONE}, tonumber(done), 0}} end
+local function count()
+{_COUNT}
+end
+local found = count()
+if found[1] == 1 then redis.call('SET', name, ARGV[5], 'PX', lasts) end
+return found
+"""
+
 
 class RedisLimits:
     """See catalogue.port.Limits."""
@@ -45,11 +61,28 @@ class RedisLimits:
     def __init__(self, client: GuardedRedis) -> None:
         self._client = client
         self._count: Any = client.register_script(_COUNT)
+        self._count_once: Any = client.register_script(_COUNT_ONCE)
 
     def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
         """See Limits.take."""
         allowed, found, before = self._change(keys, limit, now, count)
         return _judge(limit, now, bool(allowed), found, before, count)
+
+    def take_once(
+        self, key: str, what: str, limit: Limit, *, now: datetime, lasts: timedelta
+    ) -> Verdict | datetime:
+        """See Limits.take_once."""
+        names, args = _ask([key], limit, now, 1)
+        times = [(now - _EPOCH) // _MS, lasts // _MS]
+        said: int
+        found: int
+        with asking(self._client):
+            said, found, before = self._count_once(
+                keys=[*names, f"lathe:done:{key}:{what}"], args=[*args, *times]
+            )
+        if said == _DONE:
+            return _EPOCH + found * _MS
+        return _judge(limit, now, bool(said), found, before, 1)
 
     def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:
         """See Limits.give_back."""
@@ -58,15 +91,20 @@ class RedisLimits:
     def _change(
         self, keys: Sequence[str], limit: Limit, now: datetime, step: int
     ) -> tuple[int, int, int]:
-        turn, elapsed_ms = _place(limit, now)
-        window_ms = limit.window // _MS
-        pairs = [f"lathe:limit:{key}:{at}" for key in keys for at in (turn, turn - 1)]
+        names, args = _ask(keys, limit, now, step)
         with asking(self._client):
-            found = self._count(
-                keys=pairs, args=[limit.count, window_ms - elapsed_ms, window_ms, step]
-            )
-        allowed, count, before = found
+            allowed, count, before = self._count(keys=names, args=args)
         return allowed, count, before
+
+
+def _ask(
+    keys: Sequence[str], limit: Limit, now: datetime, step: int
+) -> tuple[list[str], list[int]]:
+    """Return what the scripts are given: names of counts, and numbers."""
+    turn, elapsed_ms = _place(limit, now)
+    window_ms = limit.window // _MS
+    names = [f"lathe:limit:{key}:{at}" for key in keys for at in (turn, turn - 1)]
+    return names, [limit.count, window_ms - elapsed_ms, window_ms, step]
 
 
 class MemoryLimits:
@@ -74,22 +112,39 @@ class MemoryLimits:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, int], tuple[int, float]] = {}
-        self._pruned_at = _PRUNED_AT
+        self._done: dict[tuple[str, str], tuple[datetime, timedelta]] = {}
+        self._pruned_at = self._done_pruned_at = _PRUNED_AT
         self._lock = Lock()
 
     def take(self, keys: Sequence[str], limit: Limit, *, now: datetime, count: int = 1) -> Verdict:
         """See Limits.take."""
+        with self._lock:
+            return self._take(keys, limit, now, count)
+
+    def take_once(
+        self, key: str, what: str, limit: Limit, *, now: datetime, lasts: timedelta
+    ) -> Verdict | datetime:
+        """See Limits.take_once."""
+        with self._lock:
+            done, _ = self._done.get((key, what), (None, lasts))
+            if done is not None and abs(now - done) < lasts:
+                return done
+            verdict = self._take([key], limit, now, 1)
+            if verdict.allowed:
+                self._note_done((key, what), now, lasts)
+            return verdict
+
+    def _take(self, keys: Sequence[str], limit: Limit, now: datetime, count: int) -> Verdict:
         turn, elapsed_ms = _place(limit, now)
         window_ms = limit.window // _MS
-        with self._lock:
-            each_of_them = [(self._get(key, turn), self._get(key, turn - 1)) for key in keys]
-            found, before = max(
-                each_of_them, key=lambda each: _weigh(each[0], each[1], window_ms, elapsed_ms)
-            )
-            full = _weigh(found, before, window_ms, elapsed_ms)
-            allowed = full + count * window_ms <= limit.count * window_ms
-            if allowed:
-                self._add(keys, turn, limit, now, count)
+        each_of_them = [(self._get(key, turn), self._get(key, turn - 1)) for key in keys]
+        found, before = max(
+            each_of_them, key=lambda each: _weigh(each[0], each[1], window_ms, elapsed_ms)
+        )
+        full = _weigh(found, before, window_ms, elapsed_ms)
+        allowed = full + count * window_ms <= limit.count * window_ms
+        if allowed:
+            self._add(keys, turn, limit, now, count)
         return _judge(limit, now, allowed, found + allowed * count, before, count)
 
     def give_back(self, keys: Sequence[str], limit: Limit, *, now: datetime) -> None:
@@ -97,6 +152,15 @@ class MemoryLimits:
         turn, _ = _place(limit, now)
         with self._lock:
             self._add([key for key in keys if self._get(key, turn)], turn, limit, now, -1)
+
+    def _note_done(self, name: tuple[str, str], now: datetime, lasts: timedelta) -> None:
+        if len(self._done) > self._done_pruned_at:
+            self._done = {
+                each: (at, long) for each, (at, long) in self._done.items() if now - at < long
+            }
+            self._done_pruned_at = max(_PRUNED_AT, 2 * len(self._done))
+        # A clock tells Redis no more than milliseconds.
+        self._done[name] = _EPOCH + (now - _EPOCH) // _MS * _MS, lasts
 
     def _get(self, key: str, turn: int) -> int:
         return self._counts.get((key, turn), (0, 0.0))[0]

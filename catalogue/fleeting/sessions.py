@@ -14,7 +14,7 @@ from catalogue.changes import CHANNEL
 from catalogue.fleeting.client import GuardedRedis, asking
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Session
-from catalogue.people_port import SEEN_EVERY
+from catalogue.people_port import SEEN_EVERY, SESSIONS_MAX
 
 _SESSION = TypeAdapter(Session)
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -47,7 +47,13 @@ class RedisSessions:
             pipe.set(_key(token_sha256), _write(session), px=life_ms)
             pipe.hset(own, session.id, token_sha256)
             _outlive(pipe, own, life_ms)
-            pipe.execute()
+            pipe.hlen(own)
+            *_, count = pipe.execute()
+        if count > SESSIONS_MAX:
+            found = self.of(session.account_id, now=session.created_at)
+            others = [each.id for each in found if each.id != session.id]
+            for each in others[SESSIONS_MAX - 1 :]:
+                self.close(session.account_id, each)
 
     def use(self, token_sha256: str, *, now: datetime, until: datetime) -> Session | None:
         """See Sessions.use."""

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from lathe.logs import set_up
 from lathe.settings import read_settings
-from lathe.wiring import House, build_plant, make_key, open_house, open_measures
+from lathe.wiring import House, build_plant, hasten, make_key, open_house, open_measures
 from workers.broker import INLINE
 
 DEVELOPMENT_LABEL = "development"
@@ -37,8 +37,9 @@ def command(folder: Path | None) -> None:
         set_up("json", logging.INFO)
     _allow_many_connections()
     registry = CollectorRegistry()
-    origin = Origin(house, registry)
-    measures = open_measures(house, registry, of_the_plant=True)
+    own = hasten(house)
+    origin = Origin(own, registry)
+    measures = open_measures(own, registry, of_the_plant=True)
     click.echo(f"origin: {origin.url}")
     _print_development_key(house)
     plant = build_plant(house, measures) if house.settings.queue == INLINE else None

@@ -1,15 +1,15 @@
 """Before the framework: what can be answered from memory is, and all else goes on to it."""
 
-from contextlib import suppress
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from catalogue.errors import LatheError
+from catalogue.errors import LatheError, Unavailable
 from catalogue.people_port import Changes
+from origin.chunks import BELOW, is_plain
 from origin.fast.asking import PREFIX
 from origin.fast.chunks import FastChunks
-from origin.fast.http import Answer, send_answer
+from origin.fast.http import Answer, send_answer, write_lines
 from origin.fast.manifests import FastManifests
+from origin.problems import respond
 from origin.services import Services
 from origin.visit import visit_of
 
@@ -45,8 +45,15 @@ class FastPath:
         """
         found, answer = self._room(scope), None
         visit_of(scope).sought = True
-        with suppress(LatheError):
+        try:
             answer = None if found is None else await found.find(scope)
+        except Unavailable as fault:
+            # Whoever is away would keep the caller waiting a second time.
+            told = respond(fault)
+            answer = Answer(told.status_code, write_lines(told.raw_headers), bytes(told.body))
+        except LatheError:
+            # What is at fault is asked again of the one that has words for it.
+            return None
         return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +67,6 @@ class FastPath:
 
     def _room(self, scope: Scope) -> FastChunks | FastManifests | None:
         path = scope["path"]
-        if path.startswith("/s/"):
-            return self._chunks
+        if path.startswith(BELOW):
+            return self._chunks if is_plain(scope) else None
         return self._manifests if path.startswith(PREFIX) else None

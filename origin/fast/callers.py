@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from anyio import to_thread
 from fastapi.security import HTTPAuthorizationCredentials
 
+from catalogue.errors import LatheError, Unavailable
 from catalogue.identifiers import parse_territory
 from catalogue.licensing import Listener, guest_of, listener_of
 from origin.access import SignedIn, address_of, identify, is_trusted_edge, network_of
@@ -16,16 +17,20 @@ from origin.services import Services
 KNOWN_FOR = timedelta(seconds=30)
 """How long a listener or a track is gone by without being asked for again."""
 
+STALE_FOR = timedelta(minutes=10)
+"""How long it is gone by, since it was last asked for, while nobody can be asked."""
+
 _BEARER = b"Bearer lathe_session_"
 _CALLERS = 50_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _KnownCaller:
-    """An account by its session, as it was when ``turn`` changes had been heard."""
+    """An account by its session, as it was at a time when ``turn`` changes had been heard."""
 
     signed_in: SignedIn
     turn: int
+    since: datetime
     until: datetime
     listeners: dict[str | None, Listener] = field(default_factory=dict)
 
@@ -39,17 +44,22 @@ class KnownCallers:
         self._changed: Remembered[str, int] = Remembered(_CALLERS)
         self._networks: Remembered[tuple[str, bytes], str] = Remembered(_CALLERS)
         self._loading: Collapsed[tuple[bytes, int], SignedIn | None] = Collapsed()
-        self._turn = 0
+        # What was asked for before a turn is to be asked for again, or is not gone by at all.
+        self._turn = self._doubted = self._forgotten = 0
 
     def forget(self, account_id: str) -> None:
-        """Ask for an account again when it is next needed."""
+        """Go no more by what is known of an account."""
         self._turn += 1
+        if len(self._changed) >= _CALLERS:
+            # Which others changed is not remembered for ever.
+            self._changed.clear()
+            self._doubted = self._forgotten = self._turn
         self._changed.put(account_id, self._turn)
 
-    def forget_all(self) -> None:
-        """Ask for every account again."""
+    def doubt(self) -> None:
+        """Ask for every account again, if it can be asked for."""
         self._turn += 1
-        self._known.clear()
+        self._doubted = self._turn
 
     def recall(self, asked: Asked, now: datetime) -> Listener | None:
         """Return who asks if that is known. Raises TerritoryUnknown."""
@@ -58,16 +68,25 @@ class KnownCallers:
             guests = self._parts.guests
             return None if guests is None else guest_of(guests, territory=self._territory(asked))
         known = self._known.get(token)
-        if known is None or known.until <= now:
+        if known is None or known.until <= now or known.turn < self._doubted:
             return None
-        changed = self._changed.get(known.signed_in.account.id)
-        return None if changed is not None and changed > known.turn else self._tell(known, asked)
+        return None if self._has_changed(known) else self._tell(known, asked)
+
+    def recall_last(self, asked: Asked, now: datetime) -> Listener | None:
+        """Return who asked when that could last be told, if it is not long ago."""
+        known = self._known.get(asked.headers.get(b"authorization", b""))
+        if known is None or known.turn < self._forgotten or self._has_changed(known):
+            return None
+        until = min(known.since + STALE_FOR, known.signed_in.session.expires_at)
+        return self._tell(known, asked) if known.since <= now < until else None
+
+    def has_session(self, asked: Asked) -> bool:
+        """Return whether it is by a session's token that somebody asks."""
+        return asked.headers.get(b"authorization", b"").startswith(_BEARER)
 
     async def learn(self, asked: Asked) -> Listener | None:
-        """Return who asks by a session's token, else None. Raises what identify raises."""
-        token, parts, turn = asked.headers.get(b"authorization"), self._parts, self._turn
-        if token is None or not token.startswith(_BEARER):
-            return None
+        """Return who asks by a session's token; None if it is none. Raises what identify raises."""
+        token, parts, turn = asked.headers[b"authorization"], self._parts, self._turn
         said = token.decode("latin-1").partition(" ")[2]
 
         def find() -> SignedIn | None:
@@ -78,10 +97,17 @@ class KnownCallers:
             return await to_thread.run_sync(find)
 
         # Who asks after a change waits for nothing that was begun before it.
-        own = await self._loading.run((token, turn), load)
+        try:
+            own = await self._loading.run((token, turn), load)
+        except Unavailable:
+            raise
+        except LatheError:
+            self._known.forget(token)
+            raise
         if own is None:
             return None
-        known = _KnownCaller(signed_in=own, turn=turn, until=parts.now() + KNOWN_FOR)
+        now = parts.now()
+        known = _KnownCaller(signed_in=own, turn=turn, since=now, until=now + KNOWN_FOR)
         self._known.put(token, known)
         return self._tell(known, asked)
 
@@ -96,6 +122,10 @@ class KnownCallers:
             network = network_of(address)
             self._networks.put(key, network)
         return network
+
+    def _has_changed(self, known: _KnownCaller) -> bool:
+        changed = self._changed.get(known.signed_in.account.id)
+        return changed is not None and changed > known.turn
 
     def _tell(self, known: _KnownCaller, asked: Asked) -> Listener:
         territory = self._territory(asked)

@@ -75,27 +75,27 @@ class FastChunks:
     async def find(self, scope: Scope) -> Answer | None:
         """Return the answer to a request below ``/s/``, or None where others have to.
 
-        Raises what is at fault with the URL, the range or the store.
+        Of an object that is not remembered, a small part is read alone; for a large one all of it
+        is read, once for all who ask, and remembered. Raises what is at fault with the URL, the
+        range or the store.
         """
         answer = self.recall(scope)
         asked = None if answer is not None else await self._learn(scope)
         if asked is None:
             return answer
         self._parts.measures.count_cache("chunks", hit=False)
-        if not asked.headers:
-            if asked.stored.size_bytes > self._largest_bytes:
-                return None
-            body = hold(await self._read(asked, 0, asked.stored.size_bytes))
+        plan = self._plan(asked)
+        if plan.span is None or scope["method"] == "HEAD":
+            return Answer(plan.status, _write(plan.headers), b"")
+        (start, end), whole = plan.span, asked.stored.size_bytes
+        is_much = end - start > _RANGE_MAX_BYTES or 2 * (end - start) >= whole
+        if is_much and whole <= self._largest_bytes:
+            body = hold(await self._read(asked, 0, whole))
             self._bodies.put((asked.rendition, asked.stored.name), body)
             return self._answer(asked, body)
-        plan = self._plan(asked)
-        part: bytes | memoryview = b""
-        if plan.span is not None and scope["method"] != "HEAD":
-            start, end = plan.span
-            if end - start > _RANGE_MAX_BYTES:
-                return None
-            part = await self._read(asked, start, end)
-        return Answer(plan.status, _write(plan.headers), part)
+        if end - start > _RANGE_MAX_BYTES:
+            return None
+        return Answer(plan.status, _write(plan.headers), await self._read(asked, start, end))
 
     async def _learn(self, scope: Scope) -> _Asked | None:
         """Return what a request is for; its rendition is asked for if it is not known."""
@@ -104,6 +104,7 @@ class FastChunks:
         if opened is None:
             return asked
         rendition = opened.rendition
+        visit_of(scope).route = OBJECT_PATH
 
         async def load() -> object:
             return await to_thread.run_sync(self._parts.published.load, rendition)
@@ -168,11 +169,8 @@ class FastChunks:
     async def _read(self, asked: _Asked, start: int, end: int) -> bytes:
         key = rendition_key(asked.rendition, asked.stored.name)
 
-        def read() -> bytes:
-            return self._parts.store.read(key, start=start, size_bytes=end - start)
-
         async def work() -> bytes:
-            return await to_thread.run_sync(read)
+            return await self._parts.shelf.read(key, start, end)
 
         return await self._reading.run((asked.rendition, asked.stored.name, start, end), work)
 

@@ -1,10 +1,12 @@
 """Manifests of listeners who are known, of tracks that are known: nothing is left but to sign.
 
-What is remembered is forgotten as soon as it is heard that it changed, or after half a minute.
+What is remembered is forgotten as soon as it is heard that it changed, and asked for again after
+half a minute. Where nobody can be asked, what was true lately is gone by.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from anyio import to_thread
@@ -13,19 +15,21 @@ from starlette.types import Scope
 from catalogue.errors import TrackNotFound
 from catalogue.licensing import Decision, Listener, Wish, decide, next_turn
 from catalogue.nouns import TrackId
-from catalogue.people_port import Changes
+from catalogue.people_port import ANYTHING, Changes
 from catalogue.port import Card, Kind
 from manifests.json import build_json_template
 from manifests.manifest import AlbumPlace, Heading, build_manifest
 from manifests.template import Template, build_template, write_times
 from origin.fast.asking import PREFIX, Asked, Reader
-from origin.fast.callers import KNOWN_FOR, KnownCallers
+from origin.fast.callers import KNOWN_FOR, STALE_FOR, KnownCallers
 from origin.fast.http import Answer, write_lines
+from origin.fast.lately import Lately
 from origin.fast.loading import Faces, Loader
+from origin.packing import WORTH_ZIPPING_BYTES
 from origin.remembered import Remembered
 from origin.services import Services
 from origin.throttle import Category
-from origin.tracks import FACES, TO_ROOT, WORTH_ZIPPING_BYTES, describe_stream
+from origin.tracks import FACES, TO_ROOT, describe_stream
 from origin.visit import visit_of
 
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
@@ -63,10 +67,15 @@ _Grants = dict[tuple[object, ...], _KnownGrant]
 
 
 class _KnownTrack(NamedTuple):
-    """A track, and what is granted of its kind; no two have the same edition."""
+    """A track as it was when ``turn`` changes had been heard, and what is granted of its kind.
+
+    Two have the same edition only if nothing that is shown of them differs.
+    """
 
     card: Card
     edition: int
+    turn: int
+    since: datetime
     until: datetime
     grants: _Grants
 
@@ -95,7 +104,9 @@ class FastManifests:
             _TEMPLATES_BYTES, lambda shown: shown.size_bytes
         )
         self._loader = Loader(parts)
-        self._turn = self._editions = 0
+        self._of_callers, self._of_tracks = Lately(), Lately()
+        # What was asked for before a turn is to be asked for again.
+        self._turn = self._doubted = self._editions = 0
 
     def recall(self, scope: Scope) -> Answer | None:
         """Return the answer to a request below ``/v1/tracks/`` if all it needs is remembered.
@@ -139,17 +150,17 @@ class FastManifests:
         if not isinstance(asked, Asked):
             return None
         parts.measures.count_cache("manifests", hit=False)
-        listener = self._callers.recall(asked, parts.now()) or await self._callers.learn(asked)
+        visit.route = _ROUTES[asked.face]
+        listener = self._callers.recall(asked, parts.now()) or await self._learn_caller(asked)
         if listener is None:
             return None
         who, now = self._callers.name(listener, asked), parts.now()
-        visit.route = _ROUTES[asked.face]
         if not parts.throttle.admit_at_once(visit, Category.STREAM, who, now):
             await to_thread.run_sync(parts.throttle.admit, visit, Category.STREAM, who)
         faces: Faces = {}
         known = self._recall_track(asked.track_id, now)
         if known is None:
-            known, faces = await self._learn_track(asked)
+            known, faces = await self._learn_track_or_last(asked)
             now = parts.now()
         granted = self._grant(known, listener, asked.wish, now)
         key = _key(known, asked, granted)
@@ -187,25 +198,52 @@ class FastManifests:
 
     def _hear(self) -> None:
         """Forget what is known to have changed."""
-        topics = self._changes.take()
-        if topics is None:
-            self._turn += 1
-            self._callers.forget_all()
-            self._tracks.clear()
-            return
-        for topic in topics:
+        for topic in self._changes.take():
             kind, _, name = topic.partition(":")
             if kind == "account":
                 self._callers.forget(name)
+                continue
+            self._turn += 1
+            if topic == ANYTHING:
+                # What cannot be asked for again is gone by.
+                self._doubted = self._turn
+                self._callers.doubt()
             else:
-                self._turn += 1
                 self._tracks.forget(name)
 
     # ----------------------------------------------------------------------- what they get
 
     def _recall_track(self, track_id: str, now: datetime) -> _KnownTrack | None:
         known = self._tracks.get(track_id)
-        return None if known is None or known.until <= now else known
+        if known is None or known.until <= now or known.turn < self._doubted:
+            return None
+        return known
+
+    async def _learn_caller(self, asked: Asked) -> Listener | None:
+        """Return who asks, as was last known if nobody can be asked; None if that is no account.
+
+        Raises what identify raises.
+        """
+        if not self._callers.has_session(asked):
+            return None
+
+        def recall() -> Listener | None:
+            self._hear()
+            return self._callers.recall_last(asked, self._parts.now())
+
+        return await self._of_callers.ask(partial(self._callers.learn, asked), recall)
+
+    async def _learn_track_or_last(self, asked: Asked) -> tuple[_KnownTrack, Faces]:
+        """Return a track as ``_learn_track`` does, or as was last known if nobody can be asked."""
+
+        def recall() -> tuple[_KnownTrack, Faces] | None:
+            self._hear()
+            last, now = self._tracks.get(asked.track_id), self._parts.now()
+            if last is None or not last.since <= now < last.since + STALE_FOR:
+                return None
+            return last, {}
+
+        return await self._of_tracks.ask(partial(self._learn_track, asked), recall)
 
     async def _learn_track(self, asked: Asked) -> tuple[_KnownTrack, Faces]:
         """Ask for a track, and for the faces that its JSON needs. Raises TrackNotFound."""
@@ -213,15 +251,23 @@ class FastManifests:
         codecs = asked.wish.codecs if asked.face == "manifest" else None
         found = await self._loader.card(TrackId(track_id), codecs)
         if found is None:
+            self._tracks.forget(track_id)
             raise TrackNotFound("No track has this id.", track=track_id[:60])
         card, faces = found
         grants = self._grants.get(card.kind)
         if grants is None:
             grants = {}
             self._grants.put(card.kind, grants)
-        self._editions += 1
-        until = self._parts.now() + KNOWN_FOR
-        known = _KnownTrack(card=card, edition=self._editions, until=until, grants=grants)
+        now, last = self._parts.now(), self._tracks.get(track_id)
+        # Of its kind nothing is shown.
+        if last is not None and last.card._replace(kind=card.kind) == card:
+            edition = last.edition
+        else:
+            self._editions += 1
+            edition = self._editions
+        known = _KnownTrack(
+            card=card, edition=edition, turn=turn, since=now, until=now + KNOWN_FOR, grants=grants
+        )
         if turn == self._turn:
             self._tracks.put(track_id, known)
         return known, faces
@@ -269,7 +315,9 @@ class FastManifests:
             return _Shown(build_json_template(heading, found, refresh_url="manifest"), prefixes)
         whole, place = await self._loader.whole(card.id, self._turn)
         by_id = {each.id: each for each in whole.renditions}
-        if any(each not in by_id for each in ids):
+        said = whole.metadata
+        told = said.title, said.artist, said.isrc, place
+        if told != (card.title, card.artist, card.isrc, _place(card)) or not by_id.keys() >= {*ids}:
             return None
         grant = decision.grant(card.id, listener, tuple(by_id[each] for each in ids))
         manifest = build_manifest(whole, grant, str, refresh_url="manifest", place=place)
@@ -277,9 +325,6 @@ class FastManifests:
 
 
 def _head(card: Card, decision: Decision, seconds: float) -> Heading:
-    place = None
-    if card.album_id is not None:
-        place = AlbumPlace(album_id=card.album_id, previous=card.before, following=card.after)
     return Heading(
         track_id=card.id,
         title=card.title,
@@ -287,8 +332,14 @@ def _head(card: Card, decision: Decision, seconds: float) -> Heading:
         isrc=card.isrc,
         seconds=seconds,
         quality=decision.quality.label,
-        place=place,
+        place=_place(card),
     )
+
+
+def _place(card: Card) -> AlbumPlace | None:
+    if card.album_id is None:
+        return None
+    return AlbumPlace(album_id=card.album_id, previous=card.before, following=card.after)
 
 
 def _key(known: _KnownTrack, asked: Asked, granted: _KnownGrant) -> tuple[object, ...]:

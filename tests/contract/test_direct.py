@@ -173,6 +173,23 @@ def test_tables_may_change_meanwhile(asked: Direct, url: str) -> None:
     run(check())
 
 
+def test_all_else_goes_on_while_a_server_that_says_nothing_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        engine = open_engine(f"postgresql://lathe@127.0.0.1:{silent.getsockname()[1]}/none")
+        asked = open_direct(engine, STATEMENTS)
+
+        async def check() -> None:
+            steps = 0
+            waits = asyncio.create_task(asked.rows("some"))
+            while not waits.done():
+                await asyncio.sleep(0.01)
+                steps += 1
+            assert await waits is None
+            assert steps > 3
+
+        asyncio.run(check())
+
+
 def test_a_server_that_says_nothing_is_not_waited_for_to_be_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         engine = open_engine(f"postgresql://lathe@127.0.0.1:{silent.getsockname()[1]}/none")

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from catalogue.errors import Unavailable
 from catalogue.fleeting.client import open_redis
 from catalogue.fleeting.limits import MemoryLimits, RedisLimits
-from catalogue.people_port import Limit, Limits
+from catalogue.people_port import Limit, Limits, Verdict
 from tests.contract.examples import NOON
 from tests.engines import RedisServer
 
 FIVE = Limit(count=5, window=timedelta(minutes=15))
+HOUR, LASTS, MOMENT = timedelta(hours=1), timedelta(seconds=4), timedelta(milliseconds=1)
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -89,6 +90,49 @@ def test_many_at_once_get_no_more_than_there_is(limits: Limits) -> None:
     assert sum(found) == 50
 
 
+def begin(
+    limits: Limits, what: str, *, now: datetime = NOON, limit: Limit = FIVE
+) -> Verdict | datetime:
+    return limits.take_once("ada", what, limit, now=now, lasts=HOUR)
+
+
+def counted(found: Verdict | datetime) -> bool | None:
+    return found.allowed if isinstance(found, Verdict) else None
+
+
+def test_what_lasts_is_counted_once_whoever_asks(limits: Limits) -> None:
+    assert begin(limits, "one") == Verdict(allowed=True, remaining=4, retry_after_s=0)
+    assert begin(limits, "one") == NOON
+    assert begin(limits, "one", now=NOON + HOUR - MOMENT) == NOON
+    # Another's clock may go before.
+    assert begin(limits, "one", now=NOON - MOMENT) == NOON
+    assert counted(limits.take_once("bob", "one", FIVE, now=NOON, lasts=HOUR))
+    later = NOON + HOUR
+    assert counted(begin(limits, "one", now=later))
+    assert begin(limits, "one", now=later + MOMENT) == later
+    # A clock that was set back far is no reason to count nothing for as long.
+    assert counted(begin(limits, "one", now=NOON - HOUR))
+
+
+def test_what_there_was_no_room_for_has_not_begun(limits: Limits) -> None:
+    for number in range(5):
+        assert counted(begin(limits, str(number)))
+    refused = begin(limits, "late")
+    assert isinstance(refused, Verdict) and not refused.allowed
+    assert not take(limits, "ada")
+    assert begin(limits, "0") == NOON
+    later = NOON + timedelta(seconds=refused.retry_after_s)
+    assert counted(begin(limits, "late", now=later - timedelta(seconds=1))) is False
+    assert counted(begin(limits, "late", now=later)) is True
+
+
+def test_of_many_at_once_one_counts_what_lasts(limits: Limits) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: begin(limits, str(number % 3)), range(120)))
+    assert [counted(each) for each in found].count(True) == 3
+    assert limits.take(["ada"], FIVE, now=NOON).remaining == 1
+
+
 _steps = st.lists(
     st.tuples(st.sampled_from(["ada", "bob"]), st.floats(0, 20), st.integers(0, 3)), max_size=40
 )
@@ -113,6 +157,8 @@ def test_redis_judges_as_the_process_does(
                 each.give_back([key], limit, now=now)
             continue
         wanted = min(wanted, count)
+        begun = [each.take_once(key, "it", limit, now=now, lasts=LASTS) for each in both]
+        assert begun[0] == begun[1]
         one, other = (each.take([key, "shared"], limit, now=now, count=wanted) for each in both)
         assert one == other
     client.close()
@@ -123,10 +169,14 @@ def test_what_is_past_is_forgotten() -> None:
     limit = Limit(count=1, window=timedelta(seconds=1))
     for number in range(30_000):
         assert take(limits, str(number), limit=limit, now=NOON + timedelta(seconds=number))
+        begin(limits, str(number), limit=limit, now=NOON + number * HOUR)
     assert len(limits._counts) < 11_000
+    assert len(limits._done) < 11_000
 
 
 def test_redis_that_is_away_says_so() -> None:
     limits = RedisLimits(open_redis("redis://127.0.0.1:1/0"))
     with pytest.raises(Unavailable):
         limits.take(["ada"], FIVE, now=NOON)
+    with pytest.raises(Unavailable):
+        begin(limits, "one")

@@ -13,7 +13,7 @@ from catalogue.fleeting.client import GuardedRedis
 from catalogue.fleeting.sessions import RedisSessions
 from catalogue.nouns import AccountId, SessionId
 from catalogue.people import Session
-from catalogue.people_port import SEEN_EVERY, Sessions
+from catalogue.people_port import SEEN_EVERY, SESSIONS_MAX, Sessions
 from tests.contract.examples import ADA, BOB, NOON, sha256_of
 
 LIFE = timedelta(days=30)
@@ -108,6 +108,27 @@ def test_every_device_is_signed_out(sessions: Sessions) -> None:
     sessions.close_all(ADA)
     assert [use(sessions, name) for name in ("phone", "radio")] == [None, None]
     assert sessions.of(ADA, now=NOON) == []
+    assert use(sessions, "other") == other
+
+
+def test_of_too_many_sessions_those_used_longest_ago_end(sessions: Sessions) -> None:
+    other = open_one(sessions, "other", account=BOB)
+    for number in range(SESSIONS_MAX):
+        open_one(sessions, str(number), at=NOON + number * SEEN_EVERY)
+    later = NOON + SESSIONS_MAX * SEEN_EVERY
+    used = use(sessions, "0", later)
+    # By a clock that goes behind; the new one stays all the same.
+    for name, at in (("late", later), ("early", NOON - SEEN_EVERY)):
+        open_one(sessions, name, at=at)
+        assert len(sessions.of(ADA, now=later)) == SESSIONS_MAX
+    assert used in sessions.of(ADA, now=later)
+    assert [use(sessions, name, later) is None for name in ("0", "1", "2", "3")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert use(sessions, "early", later) is not None
     assert use(sessions, "other") == other
 
 

@@ -250,14 +250,17 @@ class Plant(Program):
 class QuickPlant(Plant):
     """A plant that makes little, for tests in which no encoder matters; listeners are in the US."""
 
-    def __init__(self, state: Path, **settings: str) -> None:
+    def __init__(
+        self, state: Path, environment: Mapping[str, str] | None = None, /, **settings: str
+    ) -> None:
         state.mkdir(parents=True, exist_ok=True)
         ladder = state / "ladder.toml"
         ladder.write_text(
             '[[tier]]\nname = "ogg-24"\ncodec = "vorbis"\nbitrate_kbps = 24\nrate_hz = 16000\n'
             'mono_bitrate_kbps = 16\n[[tier]]\nname = "flac"\ncodec = "flac"\n'
         )
-        super().__init__(state, LADDER=str(ladder), TERRITORY="US", **settings)
+        named = {"LADDER": str(ladder), "TERRITORY": "US", **settings}
+        super().__init__(state, environment, **named)
 
 
 class SmallPlant(Plant):

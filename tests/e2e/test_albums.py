@@ -1,11 +1,12 @@
 """Albums in order, and the next tracks ready before they are due."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from catalogue.errors import AlbumNotFound, MetadataInvalid, RequestInvalid
+from catalogue.errors import AlbumNotFound, MetadataInvalid, RequestInvalid, TooManyRequests
 from tests.audio_tools import FIXTURES
 from tests.e2e.servers import Plant, QuickPlant, accepted, deliver, wait_for_job
 from tests.e2e.test_problems import require_problem
@@ -94,6 +95,22 @@ def test_the_next_tracks_are_ready(guest: httpx.Client, ids: dict[str, str]) -> 
             assert guest.get(url).status_code == 200
     for bad in ([], ["x"] * 11, "x"):
         require_problem(guest.post("/v1/prefetch", json={"tracks": bad}), RequestInvalid)
+
+
+def test_each_track_that_is_fetched_ahead_counts(tmp_path: Path) -> None:
+    with (
+        QuickPlant(tmp_path / "state", LIMITS="stream=7/h") as plant,
+        plant.client(key="") as listener,
+    ):
+        answers = [
+            listener.post("/v1/prefetch", json={"tracks": ["trk_none"] * count})
+            for count in (4, 2, 3)
+        ]
+        left = [answer.headers["RateLimit"].partition(";t=")[0] for answer in answers]
+        assert left == ['"stream";r=3', '"stream";r=1', '"stream";r=0']
+        codes = [each["problem"]["code"] for each in answers[2].json()["tracks"]]
+        assert codes == ["track-not-found", "too-many-requests", "too-many-requests"]
+        require_problem(listener.get("/v1/tracks/trk_none/manifest"), TooManyRequests)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Accounts sign in and out, and what they are changes what they may at once."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from catalogue.errors import (
     TerritoryUnknown,
     TooManyAttempts,
 )
+from catalogue.people_port import SESSIONS_MAX
 from tests.audio_tools import FIXTURES
 from tests.e2e.servers import (
     PASSWORD,
@@ -239,6 +241,49 @@ def test_failures_are_limited_by_address_whatever_the_account(guest: httpx.Clien
     )
     assert again.status_code == 429
     assert sign_in(guest, "somebody@example.org", "guess").status_code == 401
+
+
+def test_the_trail_tells_once_of_attempts_beyond_the_limit(
+    plant: Plant, guest: httpx.Client
+) -> None:
+    account = plant.make_account("gus@example.org")
+
+    def attempt(email: str, address: str) -> int:
+        said = {"email": email, "password": "guess"}
+        headers = {"X-Forwarded-For": address}
+        return guest.post("/v1/sessions", json=said, headers=headers).status_code
+
+    def told() -> list[tuple[str, str, bool]]:
+        lines = plant.run("audit", "--json", "--deed", "sign-in-refused").splitlines()
+        found = [json.loads(line) for line in lines]
+        return [
+            (each["subject"], each["address"], each["details"].get("tried", True))
+            for each in found
+            if each["address"].startswith("198.18.7.")
+        ]
+
+    # Of one account, wherever from.
+    statuses = [attempt("gus@example.org", f"198.18.7.{number}") for number in range(20)]
+    assert statuses == [401] * 5 + [429] * 15
+    expected = [(account, f"198.18.7.{number}", number < 5) for number in range(6)]
+    assert told() == expected
+    # From one address, whatever account.
+    statuses = [attempt(f"no-{number}@example.org", "198.18.7.99") for number in range(20)]
+    assert statuses == [401] * 5 + [429] * 15
+    expected += [(f"no-{number}@example.org", "198.18.7.99", number < 5) for number in range(6)]
+    assert told() == expected
+
+
+def test_an_account_is_signed_in_so_often_and_the_longest_unused_session_ends(
+    plant: Plant, guest: httpx.Client
+) -> None:
+    plant.make_account("hob@example.org")
+    first = sign_in(guest, "hob@example.org").json()["token"]
+    for _ in range(SESSIONS_MAX):
+        token = sign_in(guest, "hob@example.org").json()["token"]
+    require_problem(guest.get("/v1/account", headers=bearer(first)), SessionUnknown)
+    listed = guest.get("/v1/sessions", headers=bearer(token)).json()["sessions"]
+    assert len(listed) == SESSIONS_MAX
 
 
 def test_all_addresses_of_an_ipv6_network_are_one(guest: httpx.Client) -> None:

@@ -41,6 +41,7 @@ from origin.fast.app import FastPath
 from origin.fast.held import HeldPart
 from origin.fast.http import read_lines
 from origin.services import Services
+from origin.shelf import Shelf
 from origin.throttle import USUAL, Category, Throttle
 from protection.tokens import make_session_token
 from storage.keys import ObjectKey, rendition_key
@@ -506,7 +507,7 @@ def test_a_store_that_is_away_is_told_in_the_same_words(
     CLOCK.now = AT
     away = tmp_path / "away"
     away.symlink_to(away)
-    services = replace(both.services, store=LocalStore(away))
+    services = replace(both.services, shelf=Shelf(LocalStore(away)))
     both.services.published.load(both.rendition.id)
     plain = build_plain(services)
     fast = build_app(services, open_changes(both.house), cache_bytes=1 << 20)
@@ -532,22 +533,46 @@ class Counting(LocalStore):
         return super().read(key, start=start, size_bytes=size_bytes)
 
 
-def test_requests_for_one_cold_chunk_read_it_once(both: Both) -> None:
+def ask_counted(
+    both: Both, requests: list[tuple[str, list[tuple[str, str]]]]
+) -> tuple[list[Answer], list[str]]:
+    """Return the answers to requests for a cold chunk that come at once, and what was read."""
     CLOCK.now = AT
     reads: list[str] = []
     store = Counting(both.house.settings.state / "store", reads)
-    counted = replace(both.services, store=store)
+    counted = replace(both.services, shelf=Shelf(store))
     both.services.published.load(both.rendition.id)
     fast = build_app(counted, open_changes(both.house), cache_bytes=1 << 20)
     url = sign(both, AT) + "00000.ogg"
 
     async def run() -> list[Answer]:
-        many = [ask(fast, "GET", url, "", []) for _ in range(50)]
-        many += [ask(fast, "GET", url, "", [("Range", "bytes=3-7")]) for _ in range(50)]
-        return await asyncio.gather(*many)
+        return await asyncio.gather(
+            *(ask(fast, method, url, "", headers) for method, headers in requests)
+        )
 
-    answers = asyncio.run(run())
+    return asyncio.run(run()), reads
+
+
+def test_requests_for_one_cold_chunk_read_it_once(both: Both) -> None:
+    answers, reads = ask_counted(
+        both, [("GET", []), ("GET", [("Range", "bytes=3-7")]), ("HEAD", [])] * 50
+    )
     assert {answer[0] for answer in answers} == {200, 206}
     body = body_of(both.rendition, both.rendition.chunks[0].body)
-    assert {answer[2] for answer in answers} == {body, body[3:8]}
+    assert {answer[2] for answer in answers} == {body, body[3:8], b""}
     assert len(reads) == 2
+
+
+def test_large_parts_of_one_cold_chunk_are_read_with_it_once(both: Both) -> None:
+    body = body_of(both.rendition, both.rendition.chunks[0].body)
+    large: list[list[tuple[str, str]]] = [
+        [],
+        [("Range", "bytes=0-")],
+        [("Range", "bytes=1-")],
+        [("Range", f"bytes=-{len(body) // 2 + 1}")],
+        [("If-None-Match", '"another"')],
+    ]
+    answers, reads = ask_counted(both, [("GET", headers) for headers in large] * 20)
+    assert [answer[0] for answer in answers[:5]] == [200, 206, 206, 206, 200]
+    assert {answer[2] for answer in answers} == {body, body[1:], body[-(len(body) // 2 + 1) :]}
+    assert len(reads) == 1

@@ -235,6 +235,25 @@ def test_what_was_not_found_is_not_sought_again() -> None:
     assert echo.sought == [f"/v1/{number}" for number in range(5)]
 
 
+@pytest.mark.parametrize("path", ["s", "f", "v1"])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_body_is_not_taken_for_a_head_though_the_answer_was_known(
+    path: str, framing: str
+) -> None:
+    """Whatever is said of what is left of it would be the answer to another's request."""
+    piece = b"x" * (40 << 10)
+    if framing == "length":
+        head, pieces = f"Content-Length: {3 * len(piece)}", [piece] * 3
+    else:
+        head = "Transfer-Encoding: chunked"
+        pieces = [b"%x\r\n%s\r\n" % (len(piece), piece)] * 3 + [b"0\r\n\r\n"]
+    first = f"GET /{path}/0 HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n".encode()
+    following = f"GET /{path}/1 HTTP/1.1".encode() + SAME
+    answered, closed, _ = asyncio.run(talk([first, *pieces, following], remembers=True))
+    assert (answered.count(b"HTTP/1.1 200"), answered.count(b"HTTP/1.1 4"), closed) == (2, 0, False)
+    assert f"'/{path}/1'".encode() in answered
+
+
 @pytest.mark.parametrize("path", ["f", "v1"])
 def test_a_server_that_ends_answers_what_it_is_finding(path: str) -> None:
     pieces = [f"GET /{path}/{number} HTTP/1.1".encode() + SAME for number in range(3)]

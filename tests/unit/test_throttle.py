@@ -48,6 +48,14 @@ class Counted(MemoryLimits):
             raise SessionsUnavailable("Redis: TimeoutError.")
         return super().take(keys, limit, now=now, count=count)
 
+    def take_once(
+        self, key: str, what: str, limit: Limit, *, now: datetime, lasts: timedelta
+    ) -> Verdict | datetime:
+        self.asked += 1
+        if self.away:
+            raise SessionsUnavailable("Redis: TimeoutError.")
+        return super().take_once(key, what, limit, now=now, lasts=lasts)
+
 
 def build(limits: Limits, clock: Clock, **counts: int) -> Throttle:
     """Return a throttle whose limits are a minute's, where they are not as usual."""
@@ -149,6 +157,82 @@ def test_a_play_is_counted_once_within_an_hour() -> None:
     assert throttle.play("bob", "three")
     clock.now += PLAY_LASTS
     assert throttle.play("ada", "one")
+
+
+class Far:
+    """Limits that others have, too, and that are waited for."""
+
+    def __init__(self, near: Limits) -> None:
+        self.take, self.take_once, self.give_back = near.take, near.take_once, near.give_back
+
+
+def test_a_play_goes_on_at_every_process_and_after_a_restart() -> None:
+    limits, clock = Far(Counted()), Clock()
+    one, other = (build(limits, clock, plays=3) for _ in range(2))
+    for throttle in (one, other, build(limits, clock, plays=3)):
+        begun = [throttle.play("ada", track) for track in ("one", "two")]
+        assert begun == [throttle is one] * 2
+    clock.now += PLAY_LASTS - MINUTE / 2
+    late = build(limits, clock, plays=3)
+    assert not late.play("ada", "one")
+    assert [each.play_at_once("ada", "one", clock.now) for each in (other, late)] == [False] * 2
+    clock.now += MINUTE / 2
+    # It lasts from when it began, not from when it was first asked for here.
+    assert [each.play_at_once("ada", "one", clock.now) for each in (other, late)] == [None] * 2
+    assert [one.play("ada", "one"), other.play("ada", "one")] == [True, False]
+
+
+def test_what_is_known_to_play_waits_for_nobody() -> None:
+    limits, clock = Counted(), Clock()
+    throttle = build(Far(limits), clock)
+    assert throttle.play_at_once("ada", "one", NOON) is None
+    assert throttle.play("ada", "one")
+    asked = limits.asked
+    assert [throttle.play_at_once("ada", "one", NOON) for _ in range(9)] == [False] * 9
+    assert limits.asked == asked
+    near = build(Counted(), clock, plays=1)
+    assert [near.play_at_once("ada", each, NOON) for each in ("one", "one", "two")] == [
+        True,
+        False,
+        None,
+    ]
+
+
+def test_plays_are_counted_while_redis_is_away() -> None:
+    limits = Counted()
+    throttle = build(limits, Clock(), plays=2)
+    limits.away = True
+    assert [throttle.play("ada", track) for track in ("one", "one", "two")] == [True, False, True]
+    with pytest.raises(TooManyRequests):
+        throttle.play("ada", "three")
+
+
+def test_a_request_for_more_counts_for_more() -> None:
+    throttle = build(MemoryLimits(), Clock(), stream=60)
+    visit = ask(throttle)
+    for left in range(58, 49, -1):
+        throttle.admit_more(visit, Category.STREAM, "ada")
+        told = [value for name, value in visit.headers if name == b"ratelimit"]
+        assert told == [b'"stream";r=%d' % left]
+    assert [name for name, _ in visit.headers].count(b"ratelimit-policy") == 1
+    assert refusals(throttle, 51) == [False] * 50 + [True]
+    with pytest.raises(TooManyRequests):
+        throttle.admit_more(visit, Category.STREAM, "ada")
+
+
+def test_the_usual_limits_are_these() -> None:
+    assert {str(name): (limit.count, limit.window) for name, limit in USUAL.items()} == {
+        "stream": (300, MINUTE),
+        "search": (30, MINUTE),
+        "library": (100, MINUTE),
+        "recommendations": (20, MINUTE),
+        "admin": (50, MINUTE),
+        "login": (5, 15 * MINUTE),
+        "plays": (1000, timedelta(days=1)),
+        "collections": (5, 60 * MINUTE),
+        "uploads": (3000, MINUTE),
+        "global": (100, MINUTE),
+    }
 
 
 def test_limits_are_read_and_nonsense_is_refused() -> None:
