@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
 from itertools import accumulate
 from time import monotonic
 
@@ -16,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from catalogue.breaker import Breaker
+from origin.visit import Stream
 
 ACTIVE_S = 30.0
 """How long after its last chunk a stream is taken for active: three chunks' time."""
@@ -59,6 +61,7 @@ class OriginMeasures:
             ["cache", "result"],
         )
         self._active = _ActiveStreams()
+        self._playing = _Playing()
         for collector in (
             self._answers,
             self._seconds,
@@ -67,6 +70,7 @@ class OriginMeasures:
             self._starts,
             self._caches,
             self._active,
+            self._playing,
             _Breakers(breakers),
         ):
             registry.register(collector)
@@ -81,10 +85,11 @@ class OriginMeasures:
         """Note that a request was refused, and why."""
         self._refusals.add((code,))
 
-    def count_streams(self, begun: Iterable[tuple[str, str]]) -> None:
-        """Note that streams began, by quality and plan."""
+    def count_streams(self, begun: Iterable[Stream]) -> None:
+        """Note that streams began."""
         for stream in begun:
-            self._streams.add(stream)
+            self._streams.add((stream.quality, stream.plan))
+            self._playing.begin(stream)
 
     def observe_start(self, seconds: float) -> None:
         """Note how long the manifest took with which a stream began."""
@@ -184,6 +189,39 @@ class _ActiveStreams(Collector):
         since = monotonic() - ACTIVE_S
         kept = {key: seen for key, seen in self._seen.items() if seen[1] >= since}
         self._seen = kept if len(kept) < _STREAMS else {}
+
+
+class _Playing(Collector):
+    """Streams that began here and whose tracks are not over yet, by quality and plan.
+
+    Whoever gives their chunks, it was an origin that gave the manifest. Who stops before the end is
+    counted until then.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[tuple[str, str], list[float]] = {}
+
+    def begin(self, stream: Stream) -> None:
+        now, ends = monotonic(), self._ends.setdefault((stream.quality, stream.plan), [])
+        heappush(ends, now + stream.seconds)
+        while ends and (ends[0] <= now or len(ends) > _STREAMS):
+            heappop(ends)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how many there are of each quality and plan."""
+        now = monotonic()
+        family = GaugeMetricFamily(
+            "lathe_playing",
+            "Streams that began here and whose tracks are not over yet.",
+            labels=["quality", "plan"],
+        )
+        for labels, ends in sorted(self._ends.items()):
+            family.add_metric(labels, sum(end > now for end in list(ends)))
+        yield family
+
+    def describe(self) -> Iterator[Metric]:
+        """Name nothing ahead."""
+        yield from ()
 
 
 class _Breakers(Collector):

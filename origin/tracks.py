@@ -22,7 +22,7 @@ from origin.problems import responses
 from origin.routes import get_and_head
 from origin.services import Services
 from origin.throttle import Category
-from origin.visit import Visit, visit_of
+from origin.visit import Stream, Visit, visit_of
 
 router = APIRouter(prefix="/v1", tags=["tracks"], responses=responses(errors.TooManyRequests))
 
@@ -250,7 +250,8 @@ def grant_manifest(
     track = parts.tracks.get(track_id)
     grant = grant_stream(track, listener, wish=wish, now=parts.now())
     if parts.throttle.play(who, track_id):
-        visit.streams.append(describe_stream(grant.quality, listener))
+        seconds = grant.renditions[0].seconds
+        visit.streams.append(describe_stream(grant.quality, listener, seconds))
 
     def prefix(rendition: RenditionId) -> str:
         return TO_ROOT + parts.signer.sign(grant, rendition)
@@ -259,9 +260,9 @@ def grant_manifest(
     return build_manifest(track, grant, prefix, refresh_url="manifest", place=place)
 
 
-def describe_stream(quality: Quality, listener: Listener) -> tuple[str, str]:
-    """Return quality and plan of a stream, as they are counted."""
-    return quality.label, listener.plan or "none"
+def describe_stream(quality: Quality, listener: Listener, seconds: float) -> Stream:
+    """Return a stream of so many seconds as it is counted."""
+    return Stream(quality.label, listener.plan or "none", seconds)
 
 
 def find_place(parts: Services, track: Track) -> AlbumPlace | None:

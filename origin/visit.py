@@ -1,6 +1,7 @@
 """One request on its way through the origin, and what is learnt of it on the way."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from starlette.types import Scope
 
@@ -9,13 +10,21 @@ from catalogue.errors import TooManyRequests
 _KEY = "lathe.visit"
 
 
+class Stream(NamedTuple):
+    """A play that begins: the best quality that is granted, the listener's plan, and its length."""
+
+    quality: str
+    plan: str
+    seconds: float
+
+
 @dataclass(kw_only=True, slots=True)
 class Visit:
     """What is known of a request beside its scope.
 
     ``told`` is what lines of the log about it carry, ``headers`` go with its answer, ``route`` is
-    the pattern of the path that answers it, and ``streams`` are quality and plan of those that
-    begin with it. ``admitted`` is whether it has been counted, ``refused`` why it was too many.
+    the pattern of the path that answers it, and ``streams`` are those that begin
+    with it. ``admitted`` is whether it has been counted, ``refused`` why it was too many.
     ``asked`` is what it was read as, where that has been tried and it was written plainly.
     """
 
@@ -26,7 +35,7 @@ class Visit:
     asked: object = None
     admitted: bool = False
     refused: TooManyRequests | None = None
-    streams: list[tuple[str, str]] = field(default_factory=list)
+    streams: list[Stream] = field(default_factory=list)
 
 
 def enter(scope: Scope, visit: Visit) -> None:

@@ -30,7 +30,7 @@ from origin.remembered import Remembered
 from origin.services import Services
 from origin.throttle import Category
 from origin.tracks import FACES, TO_ROOT, describe_stream
-from origin.visit import visit_of
+from origin.visit import Stream, visit_of
 
 _ROUTES = {face: f"{PREFIX}{{track_id}}/{face}" for face in FACES}
 _HEADS = {
@@ -134,7 +134,7 @@ class FastManifests:
             return None
         parts.measures.count_cache("manifests", hit=True)
         if begins:
-            visit.streams.append(describe_stream(granted.decision.quality, listener))
+            visit.streams.append(_stream(known, granted, listener))
         return self._answer(asked, listener, granted, shown)
 
     async def find(self, scope: Scope) -> Answer | None:
@@ -174,7 +174,7 @@ class FastManifests:
         if begins is None:
             begins = await to_thread.run_sync(parts.throttle.play, who, asked.track_id)
         if begins:
-            visit.streams.append(describe_stream(granted.decision.quality, listener))
+            visit.streams.append(_stream(known, granted, listener))
         return self._answer(asked, listener, granted, shown)
 
     def _answer(
@@ -322,6 +322,12 @@ class FastManifests:
         grant = decision.grant(card.id, listener, tuple(by_id[each] for each in ids))
         manifest = build_manifest(whole, grant, str, refresh_url="manifest", place=place)
         return _Shown(build_template(FACES[face][0], manifest), prefixes)
+
+
+def _stream(known: _KnownTrack, granted: _KnownGrant, listener: Listener) -> Stream:
+    decision = granted.decision
+    _, seconds = known.card.renditions[decision.places[0]]
+    return describe_stream(decision.quality, listener, seconds)
 
 
 def _head(card: Card, decision: Decision, seconds: float) -> Heading:

@@ -1,10 +1,8 @@
 """A database that says nothing: requests are told soon, and work that takes long is left alone."""
 
-import os
-import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from catalogue.database.engine import breaker_of, open_engine, reading, writing
 from catalogue.errors import CatalogueUnavailable
 from catalogue.people_port import ANYTHING
 from tests.e2e.servers import children_of, wait_until
-from tests.engines import PostgresServer
+from tests.engines import PostgresServer, stopped
 
 PATIENCE_S = 0.4
 LONG = select(func.pg_sleep(3 * PATIENCE_S))
@@ -39,16 +37,8 @@ def opened(server: PostgresServer) -> Iterator[Engine]:
     engine.dispose()
 
 
-@contextmanager
-def silent(server: PostgresServer) -> Iterator[None]:
-    pids = [server.pid, *children_of(server.pid)]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+def silent(server: PostgresServer) -> AbstractContextManager[None]:
+    return stopped([server.pid, *children_of(server.pid)])
 
 
 def ask(engine: Engine) -> int:

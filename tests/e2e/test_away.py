@@ -1,11 +1,9 @@
 """Engines that are away: what is known plays on, what is new waits, and all comes back."""
 
-import os
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -26,7 +24,7 @@ from tests.e2e.servers import (
     wait_until,
 )
 from tests.e2e.test_seen import measured
-from tests.engines import S3_CREDENTIALS, PostgresServer, RedisServer, SwiftServer
+from tests.engines import S3_CREDENTIALS, PostgresServer, RedisServer, SwiftServer, stopped
 
 EMAIL = "ada@example.org"
 WELL = {"catalogue": "ok", "sessions": "ok", "store": "ok"}
@@ -71,18 +69,6 @@ def away() -> Iterator[Away]:
         }
         with QuickPlant(folder / "state", **settings) as plant:
             yield Away(plant, postgres, redis, port)
-
-
-@contextmanager
-def stopped(pids: list[int]) -> Iterator[None]:
-    """Let processes stand still, as if they were cut off: nobody says that they are away."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def sign_in(guest: httpx.Client) -> httpx.Response:

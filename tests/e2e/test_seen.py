@@ -103,6 +103,7 @@ def test_metrics_tell_what_was_asked_and_how_it_was_answered(
     assert more(f'lathe_http_first_byte_seconds_count{{route="{chunks}"}}') == 4
     assert more('lathe_streams_total{plan="individual",quality="lossless"}') == 1
     assert more("lathe_stream_start_seconds_count") == 1
+    assert 'lathe_playing{plan="individual",quality="lossless"}' in after
     assert after[f'lathe_active_streams{{tier="{rendition["tier"]}"}}'] == 1
     for code in ("track-not-found", "path-not-found", "url-untrusted"):
         assert more(f'lathe_refusals_total{{code="{code}"}}') == 1
