@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.wrk import Asked, Rate, add_up, in_turn, measure
 from tests.audio.pressings import make_wav
+from tests.e2e.edges import configuration
 from tests.e2e.servers import (
     Listener,
     Plant,
@@ -21,7 +22,6 @@ from tests.e2e.servers import (
     free_port,
     wait_for_job,
 )
-from tests.e2e.test_edge import configuration
 from tests.engines import EdgeServer, NginxServer
 
 _SAMPLES = 30 * 44_100

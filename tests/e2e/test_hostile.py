@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.audio_tools import FIXTURES
+from tests.e2e.edges import configuration
 from tests.e2e.servers import (
     HANG_S,
     Listener,
@@ -23,7 +24,6 @@ from tests.e2e.servers import (
     wait_for_job,
     wait_until,
 )
-from tests.e2e.test_edge import configuration
 from tests.engines import EdgeServer
 
 PATIENCE_S = 1.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.audio_tools import FIXTURES
+from tests.e2e.edges import configuration
 from tests.e2e.recorder import Recorder
 from tests.e2e.servers import (
     Listener,
@@ -19,7 +20,6 @@ from tests.e2e.servers import (
     wait_for_job,
     wait_until,
 )
-from tests.e2e.test_edge import configuration
 from tests.e2e.test_hostile import chunk_url, connect, is_closed, talk
 from tests.engines import EdgeServer
 

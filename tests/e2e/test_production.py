@@ -322,7 +322,7 @@ def test_no_request_line_is_logged_by_the_edge() -> None:
     text = "\n".join(file.read_text("utf-8") for file in files)
     formats = dict(re.findall(r"log_format (\w+) (.*?);\n", text, re.DOTALL))
     assert set(re.findall(r"access_log /dev/stdout (\w+) ", text)) == set(formats)
-    assert text.count("access_log") == len(formats) == 2
+    assert text.count("access_log") == len(formats) == 3
     for written in formats.values():
         told = set(re.findall(r"\$(\w+)", written))
         assert "status" in told

@@ -9,6 +9,7 @@ import httpx
 
 from catalogue.errors import UrlUntrusted
 from tests.audio_tools import FIXTURES
+from tests.e2e.edges import configuration
 from tests.e2e.servers import (
     HANG_S,
     Listener,
@@ -19,7 +20,6 @@ from tests.e2e.servers import (
     wait_for_job,
     wait_until,
 )
-from tests.e2e.test_edge import configuration
 from tests.e2e.test_problems import require_problem
 from tests.engines import EdgeServer
 

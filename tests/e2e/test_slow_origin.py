@@ -5,8 +5,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.e2e.edges import CASES, RING, Upstream, configuration, in_path, in_query
 from tests.e2e.servers import HANG_S, free_port
-from tests.e2e.test_edge import CASES, RING, Upstream, configuration, in_path, in_query
 from tests.engines import EdgeServer
 
 TAKES_S = 6.5
