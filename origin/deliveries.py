@@ -133,10 +133,10 @@ async def deliver(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         text = await _read_document(request)
-        shipment = await to_thread.run_sync(_accept_document, parts, label, text)
+        shipment = await parts.senders.run(lambda: _accept_document(parts, label, text))
     elif kind == "multipart/form-data":
         async with receive(request, parts.store, parts.max_master_bytes) as received:
-            shipment = await to_thread.run_sync(_accept_form, parts, label, received)
+            shipment = await parts.senders.run(lambda: _accept_form(parts, label, received))
     else:
         raise MediaTypeUnsupported(
             f"It is {kind[:60]!r}.", content_type="application/json, multipart/form-data"

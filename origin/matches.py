@@ -110,7 +110,7 @@ async def bring(
 ) -> Match:
     """Take a file and return where its match stands."""
     async with receive(request, parts.store, parts.max_master_bytes) as received:
-        job = await to_thread.run_sync(_accept, parts, owner, received)
+        job = await parts.senders.run(lambda: _accept(parts, owner, received))
     response.headers["Location"] = f"/v1/matches/{job.id}"
     return await to_thread.run_sync(_describe, parts, job, listener)
 

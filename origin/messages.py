@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from catalogue import errors
@@ -57,7 +56,7 @@ async def take_message(
         if len(data) > MESSAGE_MAX_BYTES:
             raise ErnUnreadable("It is too long.", max_bytes=MESSAGE_MAX_BYTES)
     queue = WorkQueue.BULK if bulk else WorkQueue.URGENT
-    taken = await to_thread.run_sync(_take, parts, label, bytes(data), queue)
+    taken = await parts.senders.run(lambda: _take(parts, label, bytes(data), queue))
     headers = {"Lathe-Outcome": str(taken.outcome)}
     if taken.shipment is not None:
         headers["Location"] = f"/v1/deliveries/{taken.shipment.id}"

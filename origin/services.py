@@ -1,7 +1,7 @@
 """What the origin needs of other rooms, handed to it by the composition root."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
@@ -17,6 +17,7 @@ from catalogue.sleeves import Sleeves
 from catalogue.webhooks import Webhooks
 from origin.measures import OriginMeasures
 from origin.renditions import PublishedRenditions
+from origin.senders import Senders
 from origin.shelf import Shelf
 from origin.throttle import Throttle
 from protection.content_keys import KeyWrapper
@@ -36,7 +37,7 @@ class Services:
 
     ``session_life`` is how long a session lasts after its last use, ``guests`` the plan of
     listeners who are not signed in (null: there are none). ``store`` takes what is delivered,
-    ``shelf`` is where listeners read.
+    ``shelf`` is where listeners read, and what is sent is taken in threads of ``senders``.
     ``open_atlas`` gives the atlas of a recipe of features. ``territory`` is where listeners are
     when no trusted edge says it (null: not known), and ``trusted_edges`` are the peers whose
     ``X-Lathe-Territory`` header is believed.
@@ -81,3 +82,4 @@ class Services:
     trusted_edges: tuple[IPv4Network | IPv6Network, ...]
     max_master_bytes: int
     open_atlas: Callable[[str], Atlas]
+    senders: Senders = field(default_factory=Senders)

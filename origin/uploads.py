@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime
 from email.utils import format_datetime
+from functools import partial
 from typing import IO, Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
@@ -133,11 +133,15 @@ async def begin_upload(request: Request, label: Label, parts: Parts) -> Response
     said, concat = request.headers.get("upload-metadata", ""), request.headers.get("upload-concat")
     filename = read_filename(said)
     if concat is not None and concat != "partial":
-        upload = await to_thread.run_sync(_join, parts, label, concat, said, filename)
+        upload = await parts.senders.run(
+            lambda: parts.receiver.join(
+                read_parts(concat), label, joined=concat, said=said, filename=filename
+            )
+        )
         return _answer(201, upload, upload.size_bytes, location=True)
     size_bytes = read_length(request, needed=True)
     kind = UploadKind.WHOLE if concat is None else UploadKind.PARTIAL
-    upload = await to_thread.run_sync(
+    upload = await parts.senders.run(
         lambda: parts.receiver.begin(
             label, size_bytes=size_bytes, said=said, filename=filename, kind=kind
         )
@@ -148,13 +152,13 @@ async def begin_upload(request: Request, label: Label, parts: Parts) -> Response
         upload, received_bytes = await _receive(request, parts, upload.id, label, at=0)
     except BaseException:
         # Its sender never learns the name.
-        await to_thread.run_sync(parts.receiver.remove, upload.id, label)
+        await parts.senders.run(lambda: parts.receiver.remove(upload.id, label))
         raise
     return _answer(201, upload, received_bytes, location=True)
 
 
 @router.get("", responses=responses(*LABEL_REFUSALS, errors.RequestInvalid, errors.Unavailable))
-def list_uploads(
+async def list_uploads(
     caller: AnyCaller,
     parts: Parts,
     after: Annotated[str, Query(max_length=60)] = "",
@@ -162,25 +166,31 @@ def list_uploads(
 ) -> UploadList:
     """Return the label's uploads, by id."""
     label = label_of(caller, Scope.SEE)
-    found = parts.receiver.page(label, after=after, limit=limit + 1)
-    shown = found[:limit]
-    return UploadList(
-        uploads=[_show(*parts.receiver.find(each.id, label), parts.now()) for each in shown],
-        after=shown[-1].id if len(found) > limit else None,
-    )
+
+    def find() -> UploadList:
+        found = parts.receiver.page(label, after=after, limit=limit + 1)
+        shown = found[:limit]
+        return UploadList(
+            uploads=[_show(*parts.receiver.find(each.id, label), parts.now()) for each in shown],
+            after=shown[-1].id if len(found) > limit else None,
+        )
+
+    return await parts.senders.run(find)
 
 
 @router.get("/{upload_id}", responses=responses(*UPLOAD_REFUSALS))
-def get_upload(upload_id: Name, caller: AnyCaller, parts: Parts) -> UploadStatus:
+async def get_upload(upload_id: Name, caller: AnyCaller, parts: Parts) -> UploadStatus:
     """Return how much of an upload has come, as JSON."""
-    name = require_upload_id(upload_id)
-    return _show(*parts.receiver.find(name, label_of(caller, Scope.SEE)), parts.now())
+    name, label = require_upload_id(upload_id), label_of(caller, Scope.SEE)
+    found = await parts.senders.run(lambda: parts.receiver.find(name, label))
+    return _show(*found, parts.now())
 
 
 @router.head("/{upload_id}", responses=responses(*UPLOAD_REFUSALS))
-def measure_upload(upload_id: Name, label: Label, parts: Parts) -> Response:
+async def measure_upload(upload_id: Name, label: Label, parts: Parts) -> Response:
     """Tell how much of an upload has come."""
-    upload, received_bytes = parts.receiver.find(require_upload_id(upload_id), label)
+    name = require_upload_id(upload_id)
+    upload, received_bytes = await parts.senders.run(lambda: parts.receiver.find(name, label))
     answer = _answer(200, upload, received_bytes)
     answer.headers["Cache-Control"] = "no-store"
     if upload.size_bytes is None:
@@ -219,9 +229,10 @@ async def append_to_upload(
 @router.delete(
     "/{upload_id}", status_code=204, responses=responses(*UPLOAD_REFUSALS, errors.UploadBusy)
 )
-def end_upload(upload_id: Name, label: Label, parts: Parts) -> Response:
+async def end_upload(upload_id: Name, label: Label, parts: Parts) -> Response:
     """End an upload, and remove what came of it."""
-    parts.receiver.remove(require_upload_id(upload_id), label)
+    name = require_upload_id(upload_id)
+    await parts.senders.run(lambda: parts.receiver.remove(name, label))
     return Response(status_code=204)
 
 
@@ -240,16 +251,10 @@ async def override_method(
     if meant == "PATCH":
         return await append_to_upload(request, upload_id, label, parts)
     if meant == "DELETE":
-        return await to_thread.run_sync(end_upload, upload_id, label, parts)
+        return await end_upload(upload_id, label, parts)
     if meant == "HEAD":
-        return await to_thread.run_sync(measure_upload, upload_id, label, parts)
+        return await measure_upload(upload_id, label, parts)
     raise errors.MethodNotSupported(f"{meant[:20]!r} is not answered.", method=meant[:20])
-
-
-def _join(parts: Services, label: str, concat: str, said: str, filename: str) -> Upload:
-    return parts.receiver.join(
-        read_parts(concat), label, joined=concat, said=said, filename=filename
-    )
 
 
 async def _receive(
@@ -257,24 +262,24 @@ async def _receive(
 ) -> tuple[Upload, int]:
     """Return an upload with what the request holds added to it, and how much of it there is."""
     size_bytes, checksum = read_length(request, needed=False), read_checksum(request)
-    reception = await to_thread.run_sync(
+    reception = await parts.senders.run(
         lambda: parts.receiver.open(upload_id, label, at=at, size_bytes=size_bytes)
     )
     try:
         if checksum is None:
-            await _pass_on(request, reception.write)
+            await _pass_on(request, parts, reception.write)
         else:
             await _check_and_pass_on(request, parts, reception, *checksum)
     except BaseException:
         # What came before counts, as far as that can be had.
         with suppress(LatheError):
-            await to_thread.run_sync(reception.close)
+            await parts.senders.run(reception.close)
         raise
-    upload = await to_thread.run_sync(reception.close)
+    upload = await parts.senders.run(reception.close)
     return upload, reception.size_bytes
 
 
-async def _pass_on(request: Request, write: Callable[[bytes], object]) -> None:
+async def _pass_on(request: Request, parts: Services, write: Callable[[bytes], object]) -> None:
     """Write what a request holds; what came before it breaks off is written, too.
 
     However slowly it comes, it is written soon, which also tells that its writer lives.
@@ -287,10 +292,10 @@ async def _pass_on(request: Request, write: Callable[[bytes], object]) -> None:
             if len(pending) >= _BUFFER_BYTES or now() - written_at >= _HELD_S:
                 data, written_at = bytes(pending), now()
                 pending.clear()
-                await to_thread.run_sync(write, data)
+                await parts.senders.run(partial(write, data))
     finally:
         if pending:
-            await to_thread.run_sync(write, bytes(pending))
+            await parts.senders.run(partial(write, bytes(pending)))
 
 
 async def _check_and_pass_on(
@@ -299,7 +304,7 @@ async def _check_and_pass_on(
     """Write what a request holds if it is what it is said to be; else nothing of it counts."""
     digest = ALGORITHMS[algorithm](usedforsecurity=False)
     most_bytes = parts.receiver.max_bytes
-    folder = await to_thread.run_sync(parts.store.staging)
+    folder = await parts.senders.run(parts.store.staging)
     with _open_draft(str(folder)) as draft:
 
         def keep(data: bytes) -> None:
@@ -316,14 +321,14 @@ async def _check_and_pass_on(
             while data := draft.read(_BUFFER_BYTES):
                 reception.write(data)
 
-        await _pass_on(request, keep)
+        await _pass_on(request, parts, keep)
         if digest.digest() != expected:
             raise UploadChecksumDiffers(
                 "They hash to something else.",
                 algorithm=algorithm,
                 measured=base64.b64encode(digest.digest()).decode("ascii"),
             )
-        await to_thread.run_sync(take_over)
+        await parts.senders.run(take_over)
 
 
 def _open_draft(folder: str) -> IO[bytes]:

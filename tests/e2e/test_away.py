@@ -24,6 +24,7 @@ from tests.e2e.servers import (
     wait_until,
 )
 from tests.e2e.test_seen import measured
+from tests.e2e.test_tus import begin, send
 from tests.engines import S3_CREDENTIALS, PostgresServer, RedisServer, SwiftServer, stopped
 
 EMAIL = "ada@example.org"
@@ -213,6 +214,26 @@ def test_a_store_that_says_nothing_is_away_and_takes_nothing_else_with_it(
                 require_known_plays(ada, player, warm)
             wait_until(lambda: ada.get(cold).status_code == 200, "a cold chunk")
             assert not is_away()
+
+
+def test_uploads_that_wait_for_the_store_keep_nobody_else_waiting(
+    tmp_path: Path, s3_server: SwiftServer
+) -> None:
+    settings = {"STORE": s3_server.url("waiting")}
+    with (
+        QuickPlant(tmp_path / "state", S3_CREDENTIALS, **settings) as plant,
+        plant.client() as label,
+        ThreadPoolExecutor(MANY) as pool,
+    ):
+        plant.make_account(EMAIL, "--plan", "premium")
+        uploads = [begin(label, 4) for _ in range(MANY)]
+        with stopped(s3_server.pids):
+            sent = [pool.submit(send, label, url, 0, b"RIFF") for url in uploads]
+            for _ in range(3):
+                with plant.signed_in(EMAIL) as ada:
+                    assert ada.get("/v1/sessions").status_code == 200
+            assert not any(each.done() for each in sent)
+        assert {each.result().status_code for each in sent} == {204}
 
 
 def test_without_the_store_what_is_in_memory_plays_on(
